@@ -1,0 +1,50 @@
+// The one logging door. Lines go to standard error through a bounded queue and a thread of their
+// own: a caller never blocks; lines that do not fit are dropped and counted. Never log a credential,
+// a token or a presigned query.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <utility>
+
+#include <fmt/core.h>
+
+namespace layover {
+
+enum class LogLevel { kTrace, kDebug, kInfo, kWarning, kError };
+
+/// Starts the writer thread. Call once in `main`; before it, lines go to standard error directly.
+void start_logging(LogLevel level);
+/// Writes what is queued and ends the writer thread.
+void stop_logging();
+
+/// Thread-safe.
+void set_log_level(LogLevel level);
+bool is_logged(LogLevel level);
+void log_line(LogLevel level, std::string_view line);
+/// Lines dropped because the queue was full, since the start.
+std::uint64_t dropped_log_lines();
+
+template <typename... Args>
+void log(LogLevel level, fmt::format_string<Args...> format, Args&&... args) {
+  if (is_logged(level)) log_line(level, fmt::format(format, std::forward<Args>(args)...));
+}
+
+template <typename... Args>
+void log_debug(fmt::format_string<Args...> format, Args&&... args) {
+  log(LogLevel::kDebug, format, std::forward<Args>(args)...);
+}
+template <typename... Args>
+void log_info(fmt::format_string<Args...> format, Args&&... args) {
+  log(LogLevel::kInfo, format, std::forward<Args>(args)...);
+}
+template <typename... Args>
+void log_warning(fmt::format_string<Args...> format, Args&&... args) {
+  log(LogLevel::kWarning, format, std::forward<Args>(args)...);
+}
+template <typename... Args>
+void log_error(fmt::format_string<Args...> format, Args&&... args) {
+  log(LogLevel::kError, format, std::forward<Args>(args)...);
+}
+
+}  // namespace layover
