@@ -1,0 +1,201 @@
+// The keys of a registry and of its credentials.
+#include "config/read_registries.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <map>
+#include <utility>
+
+#include "config/rules.h"
+#include "config/well_known.h"
+
+namespace layover::config {
+namespace {
+
+// Far more than any bundle of certificates or any password has.
+constexpr Bytes kMostCertificates = 8_MiB;
+constexpr Bytes kMostPassword = 64_KiB;
+
+bool has_control_character(std::string_view text) {
+  return std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+}
+
+/// Reads a list of strings with `parse`; what it does not take is reported as not `expected`. The strings are
+/// not shown: somebody may have put a URL with a password there.
+template <typename T>
+void read_list(const Value& value, std::string_view expected, std::optional<T> (*parse)(std::string_view),
+               std::vector<T>& out) {
+  if (value.node.kind != Node::Kind::kList)
+    return value.expected(fmt::format("a list of strings, each {}", expected));
+  for (std::size_t i = 0; i < value.node.items.size(); ++i) {
+    const Value item{value.node.items[i], item_path(value.path, i), value.report};
+    const std::string* text = item.text(expected);
+    if (text == nullptr) continue;
+    auto parsed = parse(*text);
+    if (!parsed) {
+      item.fail(fmt::format("expected {}", expected));
+      continue;
+    }
+    out.push_back(std::move(*parsed));
+  }
+}
+
+void read_url(const Value& value, Registry& registry) {
+  static constexpr std::string_view kExpected =
+      "a URL of scheme, host and port, such as \"https://registry.example:5000\"";
+  // Also when it is malformed, so that a private host is not reported as one without "url".
+  registry.is_url_explicit = true;
+  const std::string* text = value.text(kExpected);
+  if (text == nullptr) return;
+  const auto url = parse_registry_url(*text);
+  if (!url) return value.fail(fmt::format("expected {}, without a path, a query or a user", kExpected));
+  registry.url = *url;
+}
+
+void read_ca_file(const Value& value, const ReadContext& context, Registry& registry) {
+  const std::string* text = value.text("the path of a file with certificates in PEM form");
+  if (text == nullptr) return;
+  registry.ca_file = context.resolve(*text);
+  const auto content = read_file(*context.environment.files, registry.ca_file, kMostCertificates);
+  if (!content) return value.fail(content.error().describe());
+  if (content->find("-----BEGIN ") == std::string::npos) {
+    value.fail(fmt::format("{} has no certificate in PEM form", registry.ca_file));
+  }
+}
+
+void read_username(const Value& value, std::string& out) {
+  const std::string* text = value.text("a user name");
+  if (text == nullptr) return;
+  // RFC 7617 2: a colon would end the user name early.
+  if (text->empty() || text->find(':') != std::string::npos || has_control_character(*text)) {
+    return value.fail("expected a user name without colons and control characters");
+  }
+  out = *text;
+}
+
+// Checks what a file or a variable gave. `source` names it; the password is never shown.
+void keep_password(const Value& value, std::string_view source, std::string password, std::string& out) {
+  while (password.ends_with('\n') || password.ends_with('\r')) password.pop_back();
+  if (password.empty()) return value.fail(fmt::format("{} is empty; expected a password", source));
+  if (has_control_character(password)) {
+    return value.fail(
+        fmt::format("the password in {} has a line break or another control character", source));
+  }
+  out = std::move(password);
+}
+
+void read_password_file(const Value& value, const ReadContext& context, std::string& out) {
+  const std::string* text = value.text("the path of a file with the password");
+  if (text == nullptr) return;
+  const auto path = context.resolve(*text);
+  auto content = read_file(*context.environment.files, path, kMostPassword);
+  if (!content) return value.fail(content.error().describe());
+  keep_password(value, path, std::move(*content), out);
+}
+
+void read_password_variable(const Value& value, const ReadContext& context, std::string& out) {
+  const std::string* text = value.text("the name of an environment variable with the password");
+  if (text == nullptr) return;
+  auto content = context.environment.variable(*text);
+  if (!content) return value.fail(fmt::format("the environment variable \"{}\" is not set", *text));
+  keep_password(value, fmt::format("the environment variable \"{}\"", *text), std::move(*content), out);
+}
+
+Credentials read_credentials(const Value& value, const ReadContext& context) {
+  Credentials credentials;
+  Section section(value);
+  const auto username = section.find("username");
+  const auto file = section.find("password_file");
+  const auto variable = section.find("password_env");
+  if (username) read_username(*username, credentials.username);
+  if (file) read_password_file(*file, context, credentials.password);
+  if (variable) read_password_variable(*variable, context, credentials.password);
+  section.not_supported({"docker_config"});
+  section.finish();
+
+  // Else its absence from here is not the mistake.
+  if (value.node.kind != Node::Kind::kObject || section.find("docker_config")) return credentials;
+  if (!username) value.fail("expected \"username\"");
+  if (file.has_value() == variable.has_value()) {
+    value.fail("expected \"password_file\" or \"password_env\", one of the two");
+  }
+  return credentials;
+}
+
+void read_registry(const Value& value, const ReadContext& context, Registry& registry) {
+  Section section(value);
+  if (const auto url = section.find("url")) read_url(*url, registry);
+  if (const auto ca_file = section.find("ca_file")) read_ca_file(*ca_file, context, registry);
+  if (const auto credentials = section.find("credentials")) {
+    registry.credentials = read_credentials(*credentials, context);
+  }
+  section.read("shared", registry.shared);
+  if (const auto realms = section.find("token_realms")) {
+    read_list(*realms, "a host with an optional port, such as \"auth.example:8443\"", oci::Authority::parse,
+              registry.token_realms);
+  }
+  if (const auto networks = section.find("allow_addresses")) {
+    read_list(*networks, "a network, such as \"10.0.0.0/8\" or \"fd00::/8\", without bits after its prefix",
+              parse_network, registry.allow_addresses);
+  }
+  read_times(section, registry.times);
+  section.not_supported({"mirrors", "streams", "max_connections", "client_certificate", "client_key",
+                         "repositories", "tags", "on_deleted", "enabled"});
+  section.finish();
+
+  if (!registry.is_url_explicit && is_private_host(registry.name.authority().host)) {
+    value.fail(
+        fmt::format("a private address is reached only where it is named by \"url\"; add \"url\": \"{}\"",
+                    to_string(registry.url)));
+  }
+}
+
+}  // namespace
+
+void read_registries(const Value& value, const ReadContext& context, const Times& defaults,
+                     std::map<oci::RegistryName, Registry>& registries) {
+  if (value.node.kind != Node::Kind::kObject) return value.expected("an object with a key for each registry");
+  std::map<oci::RegistryName, const Member*> seen;
+  for (const Member& member : value.node.members) {
+    const auto path = member_path(value.path, member.key);
+    const auto fail = [&](std::string message) {
+      value.report.add(member.position, path, std::move(message));
+    };
+    if (member.key == "*") {
+      fail("not supported yet; name each registry");
+      continue;
+    }
+    const auto name = oci::RegistryName::parse(member.key);
+    if (!name) {
+      fail(
+          "expected a registry's host with an optional port, such as \"ghcr.io\" or "
+          "\"registry.internal:5000\"");
+      continue;
+    }
+    const auto [first, is_new] = seen.emplace(*name, &member);
+    if (!is_new) {
+      fail(fmt::format("the same registry as \"{}\" on line {}", first->second->key,
+                       first->second->position.line));
+      continue;
+    }
+    auto& registry = registries.try_emplace(*name, make_registry(*name, defaults)).first->second;
+    read_registry(Value{member.value, path, value.report}, context, registry);
+  }
+}
+
+void check_registries(const Value& value, const Settings& settings) {
+  for (const Member& member : value.node.members) {
+    const auto name = oci::RegistryName::parse(member.key);
+    const Registry* registry = name ? settings.find(*name) : nullptr;
+    const auto credentials = std::ranges::find(member.value.members, "credentials", &Member::key);
+    if (registry == nullptr || credentials == member.value.members.end()) continue;
+    const auto problem = exposed_credentials(*registry, settings.listen);
+    if (!problem) continue;
+    const auto path = member_path(member_path(value.path, member.key), credentials->key);
+    value.report.add(credentials->position, path, *problem);
+  }
+}
+
+}  // namespace layover::config

@@ -1,0 +1,111 @@
+// The settings as plain structs: what the rest of the program knows of the configuration file. Made and
+// checked by the loader, never changed afterwards; share them as shared_ptr<const Settings>.
+//
+// `registries` starts from the well-known public registries (well_known.h). Entries of the file are added
+// to them or override the settings of the one they name; none is taken away.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/log.h"
+#include "config/network.h"
+#include "oci/registry_name.h"
+
+namespace layover::config {
+
+using Duration = std::chrono::milliseconds;
+
+struct Listener {
+  Endpoint address{"127.0.0.1", 5000};
+  /// Where a request goes that names no registry. Always one of Settings::registries.
+  oci::RegistryName default_registry = oci::RegistryName::docker_io();
+};
+
+struct Admin {
+  Endpoint listen{"127.0.0.1", 5001};
+};
+
+struct Cache {
+  std::string path = "/var/lib/layover";
+  bool complete_abandoned = true;  // a fill goes on when its last client has left
+};
+
+/// What clients may take; none is zero.
+struct Limits {
+  Duration header_timeout = std::chrono::seconds(10);  // from a request's first byte to its last header
+  Duration send_timeout = std::chrono::seconds(60);    // without a byte taken by the client
+  Duration keep_alive = std::chrono::seconds(75);      // an idle connection between requests
+  Bytes max_header_bytes = 32_KiB;
+};
+
+struct Shutdown {
+  Duration delay = std::chrono::seconds(0);   // from SIGTERM until the listeners close
+  Duration grace = std::chrono::seconds(25);  // for transfers to finish after that
+};
+
+enum class AccessMode : std::uint8_t { kOpen };
+
+struct Access {
+  AccessMode mode = AccessMode::kOpen;
+};
+
+struct LogSettings {
+  LogLevel level = LogLevel::kInfo;
+};
+
+/// The times of `defaults`, each of which a registry may override. The timeouts are never zero.
+struct Times {
+  Duration stale_ttl = std::chrono::days(30);          // how long a tag is served when it cannot be confirmed
+  Duration grant_ttl = std::chrono::hours(24);         // how long a grant holds before it is confirmed again
+  Duration connect_timeout = std::chrono::seconds(5);  // one attempt: TCP and TLS
+  Duration response_timeout = std::chrono::seconds(10);  // from a request to its response's headers
+  Duration confirm_timeout = std::chrono::seconds(2);    // confirming a tag of which there is a servable copy
+  Duration idle_timeout = std::chrono::seconds(30);      // without a byte of a body
+  Duration first_byte_budget = std::chrono::seconds(20);  // everything before our first response byte
+
+  friend bool operator==(const Times&, const Times&) = default;
+};
+
+/// For the registry's own host, its built-in token service and its token_realms, nobody else.
+struct Credentials {
+  std::string username;
+  std::string password;  // resolved at load; never shown or logged
+};
+
+struct Registry {
+  oci::RegistryName name;
+  RegistryUrl url{};
+  /// The file gave `url`: it is the permission for what it names, plain HTTP or a private address. Where it
+  /// is false, only public addresses over https may be dialled.
+  bool is_url_explicit = false;
+  std::string ca_file{};  // PEM, readable at load; empty: the system's
+  std::optional<Credentials> credentials{};
+  bool shared = false;                                 // every client may read what the credentials can read
+  std::vector<oci::Authority> built_in_token_hosts{};  // of a well-known registry, besides its own host
+  std::vector<oci::Authority> token_realms{};          // see oci::Authority::covers
+  std::vector<Network> allow_addresses{};              // where redirects and realms may lead besides public
+  Times times{};
+};
+
+struct Settings {
+  std::vector<Listener> listen{Listener{}};  // at least one, no address twice
+  Admin admin;
+  Cache cache;
+  Limits limits;
+  Shutdown shutdown;
+  unsigned threads = 1;  // loops; "auto" is resolved
+  std::map<oci::RegistryName, Registry> registries;
+  Access access;
+  LogSettings log;
+
+  /// Null where the registry is not allowed; valid as long as the settings.
+  const Registry* find(const oci::RegistryName& name) const;
+};
+
+}  // namespace layover::config

@@ -1,0 +1,46 @@
+// Log levels and thread counts.
+#include "config/words.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <system_error>
+
+namespace layover::config {
+namespace {
+
+struct LevelName {
+  std::string_view name;
+  LogLevel level;
+};
+
+constexpr std::array<LevelName, 5> kLevels = {{{"trace", LogLevel::kTrace},
+                                               {"debug", LogLevel::kDebug},
+                                               {"info", LogLevel::kInfo},
+                                               {"warning", LogLevel::kWarning},
+                                               {"error", LogLevel::kError}}};
+
+}  // namespace
+
+std::optional<LogLevel> parse_log_level(std::string_view text) {
+  const auto level = std::ranges::find(kLevels, text, &LevelName::name);
+  if (level == kLevels.end()) return std::nullopt;
+  return level->level;
+}
+
+std::vector<std::string_view> log_level_names() {
+  std::vector<std::string_view> names;
+  for (const LevelName& level : kLevels) names.push_back(level.name);
+  return names;
+}
+
+std::optional<unsigned> parse_threads(std::string_view text, unsigned automatic) {
+  if (text == "auto") return automatic;
+  unsigned threads = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, threads);
+  if (error != std::errc() || stop != end || threads == 0 || threads > kMostThreads) return std::nullopt;
+  return threads;
+}
+
+}  // namespace layover::config
