@@ -1,0 +1,74 @@
+// Linear search: messages have some dozen fields.
+#include "net/http_headers.h"
+
+#include <algorithm>
+
+namespace layover::net {
+
+namespace {
+
+constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
+
+}  // namespace
+
+bool equals_ignoring_case(std::string_view a, std::string_view b) {
+  return std::ranges::equal(a, b, [](char x, char y) { return lower(x) == lower(y); });
+}
+
+std::string_view trim(std::string_view text) {
+  const auto begin = text.find_first_not_of(" \t");
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
+}
+
+void HttpHeaders::add(std::string_view name, std::string_view value) {
+  entries_.push_back({.name_begin = static_cast<std::uint32_t>(buffer_.size()),
+                      .name_length = static_cast<std::uint32_t>(name.size()),
+                      .value_length = static_cast<std::uint32_t>(value.size())});
+  buffer_ += name;
+  buffer_ += value;
+}
+
+void HttpHeaders::clear() {
+  buffer_.clear();
+  entries_.clear();
+}
+
+HttpHeaders::Field HttpHeaders::at(std::size_t index) const {
+  const Entry& entry = entries_[index];
+  const std::string_view text = buffer_;
+  return {.name = text.substr(entry.name_begin, entry.name_length),
+          .value = text.substr(entry.name_begin + entry.name_length, entry.value_length)};
+}
+
+std::optional<std::string_view> HttpHeaders::get(std::string_view name) const {
+  for (std::size_t i = 0; i < size(); ++i) {
+    const Field field = at(i);
+    if (equals_ignoring_case(field.name, name)) return field.value;
+  }
+  return std::nullopt;
+}
+
+std::size_t HttpHeaders::count(std::string_view name) const { return all(name).size(); }
+
+std::vector<std::string_view> HttpHeaders::all(std::string_view name) const {
+  std::vector<std::string_view> values;
+  for (std::size_t i = 0; i < size(); ++i) {
+    const Field field = at(i);
+    if (equals_ignoring_case(field.name, name)) values.push_back(field.value);
+  }
+  return values;
+}
+
+bool HttpHeaders::has_token(std::string_view name, std::string_view token) const {
+  for (std::string_view list : all(name)) {
+    while (!list.empty()) {
+      const auto comma = std::min(list.find(','), list.size());
+      if (equals_ignoring_case(trim(list.substr(0, comma)), token)) return true;
+      list.remove_prefix(std::min(comma + 1, list.size()));
+    }
+  }
+  return false;
+}
+
+}  // namespace layover::net

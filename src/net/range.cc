@@ -1,0 +1,153 @@
+// Byte ranges on the wire: Range and Content-Range (RFC 9110 14).
+#include "net/range.h"
+
+#include <algorithm>
+#include <limits>
+
+#include <fmt/format.h>
+
+namespace layover::net {
+namespace {
+
+constexpr std::uint64_t kLargest = std::numeric_limits<std::uint64_t>::max();
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+std::string_view trim(std::string_view text) {
+  constexpr std::string_view kOptionalSpace = " \t";
+  const std::size_t first = std::min(text.find_first_not_of(kOptionalSpace), text.size());
+  text.remove_prefix(first);
+  return text.substr(0, text.find_last_not_of(kOptionalSpace) + 1);  // npos + 1 is 0
+}
+
+// Takes the digits at the front of `text`; nothing if there are none, the largest number if it is larger.
+std::optional<std::uint64_t> take_number(std::string_view& text) {
+  if (text.empty() || !is_digit(text.front())) return std::nullopt;
+  std::uint64_t number = 0;
+  for (; !text.empty() && is_digit(text.front()); text.remove_prefix(1)) {
+    const auto digit = static_cast<std::uint64_t>(text.front() - '0');
+    number = number > (kLargest - digit) / 10 ? kLargest : number * 10 + digit;
+  }
+  return number;
+}
+
+bool take(std::string_view& text, char expected) {
+  if (!text.starts_with(expected)) return false;
+  text.remove_prefix(1);
+  return true;
+}
+
+bool starts_with_bytes_unit(std::string_view value, char separator) {
+  constexpr std::string_view kUnit = "bytes";
+  if (value.size() <= kUnit.size() || value[kUnit.size()] != separator) return false;
+  return std::ranges::equal(value.substr(0, kUnit.size()), kUnit,
+                            [](char a, char b) { return (a | 0x20) == b; });
+}
+
+// One range-spec (RFC 9110 14.1.1); nothing if it is invalid.
+std::optional<RangeRequest> parse_spec(std::string_view spec) {
+  RangeRequest request;
+  if (take(spec, '-')) {
+    const auto length = take_number(spec);
+    if (!length || !spec.empty()) return std::nullopt;
+    // RFC 9110 14.1.2: a suffix of 0 bytes is unsatisfiable.
+    request.kind = *length == 0 ? RangeRequest::Kind::kUnsatisfiable : RangeRequest::Kind::kSuffix;
+    request.suffix_length = *length;
+    return request;
+  }
+  const auto first = take_number(spec);
+  if (!first || !take(spec, '-')) return std::nullopt;
+  request.kind = RangeRequest::Kind::kSingle;
+  request.begin = *first;
+  if (spec.empty()) return request;
+  const auto last = take_number(spec);
+  if (!last || !spec.empty() || *last < *first) return std::nullopt;
+  request.end = *last == kLargest ? kLargest : *last + 1;
+  return request;
+}
+
+ResolvedRange whole(std::uint64_t size) { return {ResolvedRange::Kind::kWhole, {0, size}}; }
+
+std::unexpected<Error> bad_content_range(std::string_view value) {
+  return failure(ErrorCode::kProtocol, ErrorSource::kUpstream,
+                 fmt::format("the answer's Content-Range {:?} makes no sense", value.substr(0, 100)));
+}
+
+}  // namespace
+
+RangeRequest parse_range(std::string_view value) {
+  value = trim(value);
+  if (!starts_with_bytes_unit(value, '=')) return {};
+  std::string_view specs = value.substr(value.find('=') + 1);
+
+  RangeRequest found;
+  while (!specs.empty()) {
+    const std::size_t comma = std::min(specs.find(','), specs.size());
+    const std::string_view element = trim(specs.substr(0, comma));
+    specs.remove_prefix(std::min(comma + 1, specs.size()));
+    if (element.empty()) continue;  // RFC 9110 5.6.1.2: empty list elements count for nothing
+    const auto request = parse_spec(element);
+    if (!request) return {};
+    if (found.kind == RangeRequest::Kind::kNone) {
+      found = *request;
+    } else {
+      found = RangeRequest();
+      found.kind = RangeRequest::Kind::kMultiple;
+    }
+  }
+  return found;
+}
+
+ResolvedRange resolve(const RangeRequest& request, std::uint64_t size) {
+  switch (request.kind) {
+    case RangeRequest::Kind::kNone:
+    case RangeRequest::Kind::kMultiple: return whole(size);
+    case RangeRequest::Kind::kUnsatisfiable: return {ResolvedRange::Kind::kUnsatisfiable, {}};
+    case RangeRequest::Kind::kSuffix:
+      // Satisfiable by empty content (RFC 9110 14.1.2), but a 206 cannot express it.
+      if (size == 0) return whole(size);
+      return {ResolvedRange::Kind::kPart, {size - std::min(size, request.suffix_length), size}};
+    case RangeRequest::Kind::kSingle:
+      if (request.begin >= size) return {ResolvedRange::Kind::kUnsatisfiable, {}};
+      return {ResolvedRange::Kind::kPart, {request.begin, std::min(request.end.value_or(size), size)}};
+  }
+  return whole(size);
+}
+
+std::string format_range(std::uint64_t begin, std::optional<std::uint64_t> end) {
+  return end ? fmt::format("bytes={}-{}", begin, *end - 1) : fmt::format("bytes={}-", begin);
+}
+
+std::string format_content_range(ByteRange range, std::optional<std::uint64_t> size) {
+  if (!size) return fmt::format("bytes {}-{}/*", range.begin, range.end - 1);
+  return fmt::format("bytes {}-{}/{}", range.begin, range.end - 1, *size);
+}
+
+std::string format_unsatisfied_range(std::uint64_t size) { return fmt::format("bytes */{}", size); }
+
+Result<ContentRange> parse_content_range(std::string_view value) {
+  std::string_view rest = trim(value);
+  if (!starts_with_bytes_unit(rest, ' ')) return bad_content_range(value);
+  rest.remove_prefix(rest.find(' ') + 1);
+
+  // A number at the limit is one that did not fit.
+  ContentRange parsed;
+  if (!take(rest, '*')) {
+    const auto first = take_number(rest);
+    if (!first || !take(rest, '-')) return bad_content_range(value);
+    const auto last = take_number(rest);
+    if (!last || *last < *first || *last == kLargest) return bad_content_range(value);
+    parsed.range = ByteRange{*first, *last + 1};
+  }
+  if (!take(rest, '/')) return bad_content_range(value);
+  if (!take(rest, '*')) {
+    parsed.size = take_number(rest);
+    if (!parsed.size || *parsed.size == kLargest) return bad_content_range(value);
+  }
+  const bool is_contradictory = parsed.range && parsed.size && parsed.range->end > *parsed.size;
+  const bool says_nothing = !parsed.range && !parsed.size;
+  if (!rest.empty() || is_contradictory || says_nothing) return bad_content_range(value);
+  return parsed;
+}
+
+}  // namespace layover::net

@@ -1,0 +1,206 @@
+// The head is collected whole before llhttp sees it: one look for its end and for forbidden bytes, one
+// limit on its size, and a parse that never stops in the middle of a field.
+#include "net/request_parser.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace layover::net {
+
+namespace {
+
+constexpr std::size_t kMaxFields = 128;
+/// The longest legal target (a name of 255, a digest, a query) is under 1 KiB.
+constexpr std::size_t kMaxTargetBytes = 8192;
+
+bool is_token_char(char c) {
+  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+}
+
+/// "WORD SP target SP HTTP/..." with a word that no method has.
+bool is_unknown_method(std::string_view head) {
+  const auto line = head.substr(0, head.find('\r'));
+  const auto space = line.find(' ');
+  return space != std::string_view::npos && space > 0 && space < 32 &&
+         std::ranges::all_of(line.substr(0, space), is_token_char) &&
+         line.find(" HTTP/1.") != std::string_view::npos;
+}
+
+/// The path and query of a target in absolute form (RFC 9112 3.2.2).
+std::string origin_form(std::string target) {
+  const auto scheme_end = target.find("://");
+  if (target.starts_with('/') || scheme_end == std::string::npos) return target;
+  const auto path = target.find_first_of("/?", scheme_end + 3);
+  if (path == std::string::npos) return "/";
+  target.erase(0, path);
+  return target.starts_with('/') ? target : "/" + target;
+}
+
+}  // namespace
+
+RequestParser::RequestParser(Bytes max_header_bytes) : max_header_bytes_(max_header_bytes.count) { reset(); }
+
+const llhttp_settings_t& RequestParser::callbacks() {
+  static const llhttp_settings_t settings = [] {
+    llhttp_settings_t s;
+    llhttp_settings_init(&s);
+    s.on_url = [](llhttp_t* p, const char* at, std::size_t n) {
+      static_cast<RequestParser*>(p->data)->request_.target.append(at, n);
+      return 0;
+    };
+    s.on_header_field = [](llhttp_t* p, const char* at, std::size_t n) {
+      static_cast<RequestParser*>(p->data)->field_name_.append(at, n);
+      return 0;
+    };
+    s.on_header_value = [](llhttp_t* p, const char* at, std::size_t n) {
+      static_cast<RequestParser*>(p->data)->field_value_.append(at, n);
+      return 0;
+    };
+    s.on_header_value_complete = [](llhttp_t* p) {
+      auto& self = *static_cast<RequestParser*>(p->data);
+      if (!self.is_head_complete_) self.request_.headers.add(self.field_name_, self.field_value_);
+      self.field_name_.clear();
+      self.field_value_.clear();
+      return 0;
+    };
+    s.on_headers_complete = [](llhttp_t* p) {
+      static_cast<RequestParser*>(p->data)->is_head_complete_ = true;
+      return 0;
+    };
+    s.on_body = [](llhttp_t* p, const char*, std::size_t n) {
+      static_cast<RequestParser*>(p->data)->body_bytes_ += n;
+      return 0;
+    };
+    s.on_message_complete = [](llhttp_t* p) {
+      static_cast<RequestParser*>(p->data)->is_message_complete_ = true;
+      return static_cast<int>(HPE_PAUSED);
+    };
+    return s;
+  }();
+  return settings;
+}
+
+void RequestParser::reset() {
+  llhttp_init(&parser_, HTTP_REQUEST, &callbacks());
+  parser_.data = this;
+  request_.method.clear();
+  request_.target.clear();
+  request_.headers.clear();
+  field_name_.clear();
+  field_value_.clear();
+  is_head_complete_ = is_message_complete_ = false;
+  body_bytes_ = 0;
+  scanned_ = 0;
+}
+
+RequestParser::Progress RequestParser::feed(std::string_view bytes) {
+  buffer_.append(bytes);
+  return parse();
+}
+
+RequestParser::Progress RequestParser::next() {
+  reset();
+  if (buffer_.empty()) std::string().swap(buffer_);  // an idle connection keeps no memory
+  return parse();
+}
+
+RequestParser::Progress RequestParser::parse() {
+  if (is_head_complete_) return parse_rest();
+  // RFC 9112 2.2: empty lines before a request are ignored.
+  while (scanned_ == 0 && buffer_.starts_with("\r\n")) buffer_.erase(0, 2);
+  if (buffer_.empty()) return Progress::kNeedHead;
+  if (scanned_ == 0 && !is_token_char(buffer_.front())) {
+    return refuse(400, "this is not HTTP (is the client speaking TLS to a plain port?)");
+  }
+  const auto end = buffer_.find("\r\n\r\n", scanned_ < 3 ? 0 : scanned_ - 3);
+  const std::size_t head_length = end == std::string::npos ? 0 : end + 4;
+  if (auto problem = find_line_fault(head_length == 0 ? buffer_.size() : head_length)) {
+    return refuse(400, std::move(*problem));
+  }
+  const auto line_end = buffer_.find("\r\n");
+  if (std::min(line_end, buffer_.size()) > kMaxTargetBytes + 32)
+    return refuse(414, "the request line is too long");
+  if (std::max(head_length, head_length == 0 ? buffer_.size() : 0) > max_header_bytes_) {
+    return refuse(431, "the request's header fields are too large");
+  }
+  if (head_length == 0) {
+    scanned_ = buffer_.size();
+    return Progress::kNeedHead;
+  }
+  return parse_head(head_length);
+}
+
+std::optional<std::string> RequestParser::find_line_fault(std::size_t to) const {
+  const std::string_view head = std::string_view(buffer_).substr(0, to);
+  for (std::size_t i = scanned_ == 0 ? 0 : scanned_ - 1; i < head.size(); ++i) {
+    const char c = head[i];
+    if (c == '\0') return "a NUL byte in the request's head";
+    if (c == '\n' && (i == 0 || head[i - 1] != '\r')) return "a line feed without a carriage return";
+    if (c == '\r' && i + 1 < head.size() && head[i + 1] != '\n')
+      return "a carriage return without a line feed";
+    // RFC 9112 5.2: folded lines are refused.
+    if (c == '\n' && i + 1 < head.size() && (head[i + 1] == ' ' || head[i + 1] == '\t'))
+      return "a folded header line";
+  }
+  return std::nullopt;
+}
+
+RequestParser::Progress RequestParser::parse_head(std::size_t head_length) {
+  const llhttp_errno_t code = llhttp_execute(&parser_, buffer_.data(), head_length);
+  if (code != HPE_OK && code != HPE_PAUSED && code != HPE_PAUSED_UPGRADE) {
+    return refuse_by(code, std::string_view(buffer_).substr(0, head_length));
+  }
+  buffer_.erase(0, head_length);
+  if (code != HPE_OK) llhttp_resume(&parser_);
+  request_.method = llhttp_method_name(static_cast<llhttp_method_t>(llhttp_get_method(&parser_)));
+  request_.is_http_1_0 = parser_.http_major == 1 && parser_.http_minor == 0;
+  // An upgrade or a tunnel would make the bytes that follow something else than HTTP: never reuse.
+  request_.keep_alive = llhttp_should_keep_alive(&parser_) != 0 && llhttp_get_upgrade(&parser_) == 0;
+  request_.target = origin_form(std::move(request_.target));
+  if (const Progress checked = check_head(); checked == Progress::kFault) return checked;
+  return is_message_complete_ ? Progress::kComplete : parse_rest();
+}
+
+RequestParser::Progress RequestParser::check_head() {
+  const HttpHeaders& headers = request_.headers;
+  if (parser_.http_major != 1) return refuse(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
+  if (headers.size() > kMaxFields) return refuse(431, "too many header fields");
+  const std::size_t hosts = headers.count("host");
+  // RFC 9112 3.2: exactly one Host in an HTTP/1.1 request.
+  if (hosts > 1 || (hosts == 0 && !request_.is_http_1_0))
+    return refuse(400, "a request needs exactly one Host");
+  if (request_.is_http_1_0 && headers.count("transfer-encoding") > 0) {
+    return refuse(400, "Transfer-Encoding is not part of HTTP/1.0");
+  }
+  if (headers.count("transfer-encoding") > 0 && headers.count("content-length") > 0) {
+    return refuse(400, "both Transfer-Encoding and Content-Length");
+  }
+  if (headers.count("content-length") > 1) return refuse(400, "more than one Content-Length");
+  return Progress::kNeedHead;
+}
+
+RequestParser::Progress RequestParser::parse_rest() {
+  if (is_message_complete_) return Progress::kComplete;
+  const llhttp_errno_t code = llhttp_execute(&parser_, buffer_.data(), buffer_.size());
+  if (code == HPE_OK) {
+    buffer_.clear();
+    return is_message_complete_ ? Progress::kComplete : Progress::kNeedBody;
+  }
+  if (code != HPE_PAUSED && code != HPE_PAUSED_UPGRADE) return refuse_by(code, {});
+  buffer_.erase(0, static_cast<std::size_t>(llhttp_get_error_pos(&parser_) - buffer_.data()));
+  return Progress::kComplete;
+}
+
+RequestParser::Progress RequestParser::refuse(int status, std::string message) {
+  fault_ = {.status = status, .message = std::move(message)};
+  return Progress::kFault;
+}
+
+RequestParser::Progress RequestParser::refuse_by(llhttp_errno_t code, std::string_view head) {
+  if (code == HPE_INVALID_METHOD && is_unknown_method(head)) return refuse(501, "an unknown method");
+  if (code == HPE_INVALID_VERSION) return refuse(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
+  const char* reason = llhttp_get_error_reason(&parser_);
+  return refuse(400, reason != nullptr && *reason != '\0' ? reason : llhttp_errno_name(code));
+}
+
+}  // namespace layover::net

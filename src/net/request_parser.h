@@ -1,0 +1,86 @@
+// Reads HTTP/1.1 requests out of a connection's bytes: strict, bounded, and without knowing sockets.
+// llhttp does the grammar; what it tolerates and a cache must not (bare line feeds, folded lines, a
+// second Host) is refused here, since two readings of one message are how requests are smuggled.
+#pragma once
+
+#include <llhttp.h>
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "net/http_headers.h"
+
+namespace layover::net {
+
+/// One request's head. Owned by its parser and valid until the next one is read.
+struct HttpRequest {
+  std::string method;
+  std::string target;  // path and query as sent; the authority of an absolute form is dropped
+  HttpHeaders headers;
+  bool keep_alive = true;
+  bool is_http_1_0 = false;
+
+  bool is_get() const { return method == "GET"; }
+  bool is_head() const { return method == "HEAD"; }
+};
+
+/// Why a request is refused: the status to answer with, after which the connection ends.
+struct RequestFault {
+  int status = 400;
+  std::string message;
+};
+
+class RequestParser {
+ public:
+  explicit RequestParser(Bytes max_header_bytes);
+  RequestParser(const RequestParser&) = delete;
+  RequestParser& operator=(const RequestParser&) = delete;
+
+  enum class Progress {
+    kNeedHead,  // the head is not complete: feed more
+    kNeedBody,  // the head is there, the body is not complete: feed more to discard it
+    kComplete,  // the whole message has been read
+    kFault,     // see fault()
+  };
+
+  /// Adds bytes as they came from the peer.
+  Progress feed(std::string_view bytes);
+  /// Drops the finished request and looks at what has been fed beyond it (pipelining).
+  Progress next();
+
+  const HttpRequest& request() const { return request_; }
+  const RequestFault& fault() const { return fault_; }
+  /// Bytes of body discarded so far.
+  std::size_t body_bytes() const { return body_bytes_; }
+  /// True where nothing of a next request has come.
+  bool is_empty() const { return buffer_.empty(); }
+
+ private:
+  Progress parse();
+  Progress parse_head(std::size_t head_length);
+  Progress parse_rest();
+  Progress refuse(int status, std::string message);
+  Progress refuse_by(llhttp_errno_t code, std::string_view head);
+  std::optional<std::string> find_line_fault(std::size_t from) const;
+  Progress check_head();
+  void reset();
+  static const llhttp_settings_t& callbacks();
+
+  const std::size_t max_header_bytes_;
+  llhttp_t parser_{};
+  std::string buffer_;       // fed and not yet consumed
+  std::size_t scanned_ = 0;  // of buffer_, known to hold no head end and no line fault
+  HttpRequest request_;
+  RequestFault fault_;
+  std::string field_name_;
+  std::string field_value_;
+  bool is_head_complete_ = false;
+  bool is_message_complete_ = false;
+  std::size_t body_bytes_ = 0;
+};
+
+}  // namespace layover::net

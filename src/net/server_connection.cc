@@ -1,0 +1,87 @@
+// Reading requests with their time limits, and writing answers.
+#include "net/server_connection.h"
+
+#include <array>
+
+namespace layover::net {
+
+namespace {
+
+/// Bodies have no business here (pushes are refused); what is small is read so that the connection can
+/// go on.
+constexpr std::size_t kMaxDiscardedBody = std::size_t{64} << 10;
+constexpr std::chrono::seconds kLinger{2};
+
+/// The client has gone, or never said anything: there is nobody to answer.
+constexpr int kNobodyThere = 0;
+
+}  // namespace
+
+Task<std::expected<RequestParser::Progress, RequestFault>> ServerConnection::read_more(
+    RequestParser::Progress progress) {
+  const bool is_idle = progress == RequestParser::Progress::kNeedHead && parser_.is_empty();
+  if (is_idle) {
+    const auto patience = is_first_ ? limits_.header_timeout : limits_.keep_alive;
+    auto ready = co_await connection_.wait_readable(Deadline::after(patience));
+    if (!ready) co_return std::unexpected(RequestFault{.status = kNobodyThere, .message = {}});
+    head_deadline_ = Deadline::after(limits_.header_timeout);
+  }
+  std::array<std::byte, 8192> chunk;  // NOLINT(*-member-init): filled by read
+  auto n = co_await connection_.read(chunk, head_deadline_);
+  if (!n && n.error().code() == ErrorCode::kTimeout) {
+    co_return std::unexpected(RequestFault{.status = 408, .message = "the request did not arrive in time"});
+  }
+  if (!n || *n == 0) co_return std::unexpected(RequestFault{.status = kNobodyThere, .message = {}});
+  co_return parser_.feed({reinterpret_cast<const char*>(chunk.data()), *n});
+}
+
+Task<std::expected<const HttpRequest*, RequestFault>> ServerConnection::read_request() {
+  RequestParser::Progress progress = is_first_ ? RequestParser::Progress::kNeedHead : parser_.next();
+  head_deadline_ = Deadline::after(limits_.header_timeout);
+  for (;;) {
+    if (progress == RequestParser::Progress::kFault) co_return std::unexpected(parser_.fault());
+    if (progress == RequestParser::Progress::kComplete) break;
+    if (progress == RequestParser::Progress::kNeedBody) {
+      // RFC 9110 10.1.1: a client that expects 100 waits for our verdict before it sends the body.
+      const bool is_waiting = parser_.request().headers.count("expect") > 0;
+      if (is_waiting || parser_.body_bytes() > kMaxDiscardedBody) {
+        may_reuse_ = false;
+        break;
+      }
+    }
+    auto more = co_await read_more(progress);
+    if (!more) {
+      if (more.error().status == kNobodyThere) co_return nullptr;
+      co_return std::unexpected(more.error());
+    }
+    progress = *more;
+  }
+  is_first_ = false;
+  if (!parser_.request().keep_alive) may_reuse_ = false;
+  co_return &parser_.request();
+}
+
+Task<Result<void>> ServerConnection::send(std::string_view head, std::string_view body, bool more) {
+  if (!connection_.is_tls()) {
+    auto n = connection_.write_now(head, body, more);
+    if (!n) co_return std::unexpected(n.error());
+    if (*n == head.size() + body.size()) co_return Result<void>{};
+    if (*n >= head.size()) {
+      body.remove_prefix(*n - head.size());
+      head = {};
+    } else {
+      head.remove_prefix(*n);
+    }
+  }
+  auto sent = co_await connection_.write(head, limits_.send_timeout);
+  if (!sent || body.empty()) co_return sent;
+  co_return co_await connection_.write(body, limits_.send_timeout);
+}
+
+Task<Result<void>> ServerConnection::send_file(int fd, ByteRange range, std::uint64_t* progress) {
+  return connection_.send_file(fd, range, limits_.send_timeout, progress);
+}
+
+Task<void> ServerConnection::close_orderly() { return connection_.close_orderly(Deadline::after(kLinger)); }
+
+}  // namespace layover::net

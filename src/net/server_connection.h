@@ -1,0 +1,54 @@
+// The server side of one HTTP/1.1 connection: requests in order, and the means to answer them.
+#pragma once
+
+#include <chrono>
+#include <expected>
+#include <string>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "net/connection.h"
+#include "net/request_parser.h"
+
+namespace layover::net {
+
+struct ServerLimits {
+  std::chrono::milliseconds header_timeout;  // from a request's first byte to the end of its head
+  std::chrono::milliseconds send_timeout;    // without the client taking a byte
+  std::chrono::milliseconds keep_alive;      // idle between requests
+  Bytes max_header_bytes;
+};
+
+/// Owned by the task that serves the connection; lives on its loop.
+class ServerConnection {
+ public:
+  ServerConnection(Connection connection, ServerLimits limits)
+      : connection_(std::move(connection)), limits_(limits), parser_(limits.max_header_bytes) {}
+
+  /// The next request, valid until the next call; null where the client has ended or fallen silent
+  /// between requests. After a fault nothing more can be read. Bodies are discarded: small ones here,
+  /// larger ones by ending the connection after the answer.
+  Task<std::expected<const HttpRequest*, RequestFault>> read_request();
+
+  /// Sends an answer's head and as much of its body as is in memory, in one call where the socket
+  /// takes it. With `more`, a file follows.
+  Task<Result<void>> send(std::string_view head, std::string_view body, bool more = false);
+  Task<Result<void>> send_file(int fd, ByteRange range, std::uint64_t* progress);
+
+  /// True where another request may follow this one.
+  bool can_reuse() const { return may_reuse_; }
+  void end_after_this() { may_reuse_ = false; }
+  Task<void> close_orderly();
+
+ private:
+  Task<std::expected<RequestParser::Progress, RequestFault>> read_more(RequestParser::Progress progress);
+
+  Connection connection_;
+  ServerLimits limits_;
+  RequestParser parser_;
+  bool is_first_ = true;
+  bool may_reuse_ = true;
+  Deadline head_deadline_ = Deadline::never();
+};
+
+}  // namespace layover::net
