@@ -1,0 +1,150 @@
+// The content store as the rest of the house sees it: open content under a scope, and it is served from
+// the disk, joined while it is being downloaded, or downloaded. Access is decided here: content is given
+// out only by a grant, a HEAD upstream, or the very download that is asked for.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "cache/committer.h"
+#include "cache/directory.h"
+#include "cache/fill_run.h"
+#include "cache/fill_state.h"
+#include "cache/index.h"
+#include "cache/index_writer.h"
+#include "cache/reader.h"
+#include "cache/source.h"
+#include "config/settings.h"
+#include "metrics/metrics.h"
+#include "net/keyed_table.h"
+#include "net/task.h"
+#include "net/task_group.h"
+
+namespace layover::cache {
+
+/// Who wants what. The times are the registry's.
+struct ContentRequest {
+  Scope scope;
+  oci::Digest digest;
+  ContentKind kind;
+  config::Times times;
+  std::shared_ptr<Source> source;
+  /// The tag that led here: recorded once the content is stored, never before.
+  std::optional<PutTag> tag;
+};
+
+struct Opened {
+  metrics::CacheResult how;
+  std::string media_type;             // as upstream sent it
+  std::optional<std::string> memory;  // the whole content where it is small and stored
+  std::optional<Reader> reader;       // otherwise
+};
+
+struct Described {
+  metrics::CacheResult how;
+  std::string media_type;
+  std::optional<Bytes> size;
+};
+
+struct CacheOptions {
+  std::string path;
+  unsigned loops = 1;
+  bool complete_abandoned = true;
+};
+
+/// What all loops share. Outlives every LoopCache and every offloaded job.
+class Cache {
+ public:
+  /// Takes the directory's lock and opens the index; a damaged one is set aside. Blocks: start-up only.
+  static Result<std::unique_ptr<Cache>> open(FileSystem& files, const Clock& clock, metrics::Metrics& metrics,
+                                             CacheOptions options);
+
+  Index& index() { return *index_; }
+  IndexWriter& writer() { return writer_; }
+  const Directory& directory() const { return *directory_; }
+  const Clock& clock() const { return clock_; }
+
+ private:
+  friend class LoopCache;
+
+  /// A registry that sent wrong bytes for a digest is not asked for it again until then.
+  struct Distrust {
+    Deadline until;
+    std::chrono::seconds pause;
+  };
+
+  Cache(std::unique_ptr<Directory> directory, std::unique_ptr<Index> index, const Clock& clock,
+        metrics::Metrics& metrics, CacheOptions options);
+
+  std::unique_ptr<Directory> directory_;
+  std::unique_ptr<Index> index_;
+  IndexWriter writer_;
+  const Clock& clock_;
+  metrics::Metrics& metrics_;
+  const CacheOptions options_;
+  Committer committer_;
+  net::KeyedTable<FillKey, FillState, FillKeyHash> fills_;
+  net::KeyedTable<FillKey, Distrust, FillKeyHash> distrusted_;
+};
+
+/// One loop's end of the cache: owns the fills that were started on this loop. Lives on the loop.
+class LoopCache {
+ public:
+  LoopCache(Cache& cache, net::Loop& loop) : cache_(cache), loop_(loop), fills_(loop) {}
+
+  /// For GET. `deadline` bounds everything before the first byte. Errors: upstream's refusal with its
+  /// answer, an outage, or the disk.
+  net::Task<Result<Opened>> open(ContentRequest request, Deadline deadline);
+  /// For HEAD: never starts a download.
+  net::Task<Result<Described>> describe(ContentRequest request, Deadline deadline);
+
+  Index::Snapshot snapshot() { return cache_.index().snapshot(loop_.index()); }
+  IndexWriter& writer() { return cache_.writer(); }
+  const Clock& clock() const { return cache_.clock(); }
+  std::size_t running_fills() const { return fills_.size(); }
+
+ private:
+  /// What the index says about a request.
+  struct Stored {
+    std::optional<ContentRecord> content;
+    std::optional<GrantRecord> grant;
+    std::optional<std::string> small;
+    bool has_origin = false;  // the request's registry has delivered the content itself
+  };
+  /// The right to read stored content, and how it was proved.
+  struct Permission {
+    metrics::CacheResult how;
+    std::string media_type;
+  };
+
+  Stored look_up(const ContentRequest& request);
+  net::Task<Result<Permission>> permit(const ContentRequest& request, const Stored& stored,
+                                       Deadline deadline);
+  net::Task<Result<SourceHead>> confirm(const ContentRequest& request, const Stored& stored,
+                                        Deadline deadline);
+  net::Task<Result<SourceHead>> ask_source(const ContentRequest& request, const Stored& stored,
+                                           Deadline deadline);
+  bool is_younger(WallTime since, config::Duration age) const;
+  net::Task<Result<std::optional<Opened>>> open_stored(const ContentRequest& request, Stored stored,
+                                                       Deadline deadline);
+  net::Task<Result<std::optional<Opened>>> open_fill(const ContentRequest& request, Deadline deadline);
+  net::Task<Result<bool>> join(const ContentRequest& request, FillState& fill, Deadline deadline);
+  Result<void> check_distrust(const FillKey& key) const;
+  void note_mismatch(const FillKey& key);
+  PutGrant grant_of(const ContentRequest& request, std::string media_type) const;
+
+  class Ending;
+  net::Task<void> run_fill(std::shared_ptr<FillState> state, std::shared_ptr<Source> source,
+                           Deadline deadline);
+  net::Task<Result<void>> download(std::shared_ptr<FillState> state, FillRun& run, Deadline deadline);
+
+  Cache& cache_;
+  net::Loop& loop_;
+  net::TaskGroup fills_;
+};
+
+}  // namespace layover::cache

@@ -1,0 +1,96 @@
+// The file system's part runs on the pool under the digest's claim: two registries may deliver the same
+// content at the same time.
+#include "cache/committer.h"
+
+#include <fcntl.h>
+
+#include <array>
+#include <mutex>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "net/offload.h"
+
+namespace layover::cache {
+
+namespace {
+
+/// Serializes what is done to the file of one digest.
+std::mutex& claim_of(const oci::Digest& digest) {
+  static std::array<std::mutex, 64> claims;
+  return claims[std::hash<oci::Digest>{}(digest) % claims.size()];
+}
+
+/// Adds a registry to the origins kept on a file. They help only where the index is lost, so a file
+/// system without attributes is no failure.
+void note_origin(FileSystem& files, int fd, const std::string& known_from, const std::string& registry) {
+  std::string origins = files.attribute(known_from, kOriginAttribute).value_or("");
+  if (("\n" + origins).find("\n" + registry + "\n") != std::string::npos) return;
+  origins += registry + "\n";
+  auto noted = files.set_attribute(fd, kOriginAttribute, origins);
+  if (!noted && noted.error().code() != ErrorCode::kUnsupported) log_warning("{}", noted.error().describe());
+}
+
+Result<std::string> read_small(FileSystem& files, int fd, Bytes size) {
+  std::string bytes(size.count, '\0');
+  auto n = files.read_at(fd, std::as_writable_bytes(std::span(bytes)), 0);
+  if (!n) return std::unexpected(n.error());
+  bytes.resize(*n);
+  return bytes;
+}
+
+/// Puts the file into place and gives what goes beside the index.
+Result<std::optional<std::string>> place(const Directory& directory, const FillState& state,
+                                         const std::string& path) {
+  FileSystem& files = directory.files();
+  const FillView view = state.view();
+  const oci::Digest& digest = state.key().digest;
+  const std::string target = directory.blob_file(digest);
+  const std::lock_guard claim(claim_of(digest));
+
+  note_origin(files, view.fd, target, state.key().registry.str());
+  if (auto synced = files.sync_data(view.fd); !synced) return std::unexpected(synced.error());
+  if (auto renamed = files.rename(path, target); !renamed) return std::unexpected(renamed.error());
+  if (auto synced = files.sync_directory(directory.blob_folder(digest)); !synced) {
+    return std::unexpected(synced.error());
+  }
+  if (*view.size > kSmallContent) return std::nullopt;
+  auto small = read_small(files, view.fd, *view.size);
+  if (!small) return std::unexpected(small.error());
+  return std::optional(std::move(*small));
+}
+
+}  // namespace
+
+net::Task<Result<void>> Committer::commit(std::shared_ptr<FillState> state, std::string path) {
+  auto placed = co_await net::offload(net::Work::kSync, [this, state, path] {
+    auto result = place(directory_, *state, path);
+    if (!result) (void)directory_.files().remove(path);
+    return result;
+  });
+  if (!placed) co_return std::unexpected(placed.error());
+
+  const FillView view = state->view();
+  const oci::Digest digest = state->key().digest;
+  const WallTime now = clock_.wall_now();
+  const std::string media_type = state->media_type();
+  std::vector<Change> changes;
+  changes.emplace_back(PutContent{.digest = digest,
+                                  .kind = state->kind(),
+                                  .size = *view.size,
+                                  .now = now,
+                                  .origins = {state->key().registry}});
+  for (const auto& [scope, kind] : state->close_admissions()) {
+    changes.emplace_back(PutGrant{.scope = scope,
+                                  .digest = digest,
+                                  .kind = kind,
+                                  .record = {.confirmed = now, .media_type = media_type}});
+  }
+  for (PutTag& tag : state->tags()) changes.emplace_back(std::move(tag));
+  if (*placed) changes.emplace_back(PutSmall{.digest = digest, .bytes = std::move(**placed)});
+  co_return co_await writer_.write(std::move(changes));
+}
+
+}  // namespace layover::cache

@@ -1,0 +1,137 @@
+// Opening a cache directory. All folders exist from the start, so that a commit makes none.
+#include "cache/directory.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/file.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <filesystem>
+#include <span>
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/random.h"
+
+namespace layover::cache {
+
+namespace {
+
+constexpr long kCifsMagic = 0xFF534D42L;
+constexpr long kSmb2Magic = 0xFE534D42L;
+constexpr long kLustreMagic = 0x0BD00BD0L;
+constexpr long kCephMagic = 0x00C36400L;
+
+Result<void> check_file_system(const std::string& path) {
+  struct statfs info{};
+  if (::statfs(path.c_str(), &info) != 0) {
+    return std::unexpected(system_error(errno, ErrorSource::kDisk, "looking at the file system of " + path));
+  }
+  constexpr std::array<long, 8> kShared{NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, AFS_SUPER_MAGIC, V9FS_MAGIC,
+                                        kCifsMagic,      kSmb2Magic,      kLustreMagic,    kCephMagic};
+  const auto magic = static_cast<long>(static_cast<unsigned long>(info.f_type) & 0xFFFFFFFFUL);
+  if (std::ranges::find(kShared, magic) == kShared.end()) return {};
+  return failure(
+      ErrorCode::kUnsupported, ErrorSource::kDisk,
+      fmt::format("the cache directory {} is on a network file system, on which the index would not be "
+                  "safe; put cache.path on a local disk",
+                  path));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Directory>> Directory::open(FileSystem& files, std::string path) {
+  const auto explain = [&](const Error& error) {
+    return std::unexpected(error.within(fmt::format("the cache directory {} cannot be used", path)));
+  };
+  std::unique_ptr<Directory> directory(new Directory(files, path));
+  if (auto made = files.make_directories(path); !made) return explain(made.error());
+  if (auto fits = check_file_system(path); !fits) return std::unexpected(fits.error());
+  if (auto locked = directory->take_lock(); !locked) {
+    if (locked.error().code() == ErrorCode::kBusy) return std::unexpected(locked.error());
+    return explain(locked.error());
+  }
+  if (auto made = directory->make_folders(); !made) return explain(made.error());
+  directory->remove_left_overs();
+  return directory;
+}
+
+Result<void> Directory::take_lock() {
+  const std::string file = path_ + "/lock";
+  auto fd = files_.open(file, O_RDWR | O_CREAT, 0640);
+  if (!fd) return std::unexpected(fd.error());
+  if (::flock(fd->get(), LOCK_EX | LOCK_NB) != 0) {
+    const auto owner = read_file(files_, file, 4_KiB);
+    return failure(
+        ErrorCode::kBusy, ErrorSource::kDisk,
+        fmt::format("the cache directory {} is in use by another layover: {}; stop it, or give this one a "
+                    "cache.path of its own",
+                    path_, owner && !owner->empty() ? *owner : "owner unknown"));
+  }
+  std::array<char, 256> host{};
+  ::gethostname(host.data(), host.size() - 1);
+  const std::string owner = fmt::format("process {} on {}", ::getpid(), host.data());
+  if (::ftruncate(fd->get(), 0) != 0)
+    return std::unexpected(system_error(errno, ErrorSource::kDisk, "writing " + file));
+  auto written = files_.write_at(fd->get(), std::as_bytes(std::span(owner)), 0);
+  if (!written) return written;
+  lock_ = std::move(*fd);
+  return {};
+}
+
+Result<void> Directory::make_folders() {
+  if (auto made = files_.make_directories(path_ + "/fills"); !made) return made;
+  for (const std::string_view algorithm : {"sha256", "sha512"}) {
+    const std::string parent = fmt::format("{}/blobs/{}", path_, algorithm);
+    for (unsigned i = 0; i < 256; ++i) {
+      if (auto made = files_.make_directories(fmt::format("{}/{:02x}", parent, i)); !made) return made;
+    }
+    if (auto synced = files_.sync_directory(parent); !synced) return synced;
+  }
+  if (auto synced = files_.sync_directory(path_ + "/blobs"); !synced) return synced;
+  return files_.sync_directory(path_);
+}
+
+void Directory::remove_left_overs() {
+  const std::string folder = path_ + "/fills";
+  const auto names = files_.list(folder);
+  if (!names) return;
+  for (const std::string& name : *names) {
+    if (auto removed = files_.remove(folder + "/" + name); !removed) {
+      log_warning("a left-over partial download stays: {}", removed.error().describe());
+    }
+  }
+  if (!names->empty()) log_info("removed {} partial downloads that a former run left", names->size());
+}
+
+std::string Directory::blob_folder(const oci::Digest& digest) const {
+  return fmt::format("{}/blobs/{}/{}", path_, oci::algorithm_name(digest.algorithm()),
+                     digest.hex().substr(0, 2));
+}
+
+std::string Directory::blob_file(const oci::Digest& digest) const {
+  return fmt::format("{}/{}", blob_folder(digest), digest.hex());
+}
+
+std::string Directory::new_fill_file(const oci::Digest& digest) const {
+  return fmt::format("{}/fills/{}.{}", path_, digest.hex().substr(0, 16), Random::system().next_hex());
+}
+
+Result<std::string> Directory::set_index_aside() const {
+  const auto now = std::chrono::system_clock::to_time_t(Clock::system().wall_now());
+  const std::string aside = fmt::format("{}/index.damaged-{:%Y%m%dT%H%M%SZ}", path_, fmt::gmtime(now));
+  std::error_code ignored;
+  std::filesystem::remove_all(aside, ignored);
+  if (auto renamed = files_.rename(path_ + "/index", aside); !renamed)
+    return std::unexpected(renamed.error());
+  return aside;
+}
+
+}  // namespace layover::cache

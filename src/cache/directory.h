@@ -1,0 +1,45 @@
+// The cache directory: where things are, and that exactly one process owns it.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/error.h"
+#include "base/file_system.h"
+#include "base/unique_fd.h"
+#include "oci/digest.h"
+
+namespace layover::cache {
+
+/// Immutable once opened; thread-safe. Holds the lock as long as it lives.
+class Directory {
+ public:
+  /// Makes what is missing, takes the lock, and removes left-over partial downloads. Blocks: start-up
+  /// only. The errors say what to do: kBusy (with the owner) for a locked directory, kIo for one that
+  /// cannot be written, kUnsupported for a file system that the index cannot live on (NFS and the like).
+  static Result<std::unique_ptr<Directory>> open(FileSystem& files, std::string path);
+
+  const std::string& path() const { return path_; }
+  FileSystem& files() const { return files_; }
+  /// "<path>/blobs/sha256/ab/ab12..."
+  std::string blob_file(const oci::Digest& digest) const;
+  std::string blob_folder(const oci::Digest& digest) const;
+  /// A new name for a partial download.
+  std::string new_fill_file(const oci::Digest& digest) const;
+  /// Where a start notes that it is opening the index, until it has.
+  std::string opening_marker() const { return path_ + "/index.opening"; }
+  /// Moves a damaged index out of the way, to a name with the time.
+  Result<std::string> set_index_aside() const;
+
+ private:
+  Directory(FileSystem& files, std::string path) : files_(files), path_(std::move(path)) {}
+  Result<void> take_lock();
+  Result<void> make_folders();
+  void remove_left_overs();
+
+  FileSystem& files_;
+  std::string path_;
+  UniqueFd lock_;
+};
+
+}  // namespace layover::cache

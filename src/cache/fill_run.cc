@@ -1,0 +1,170 @@
+// Two tasks share the work: one receives into chunks, the other hands all chunks that are ready to one
+// offloaded job, which writes and hashes them. While the job runs, the next chunks arrive.
+#include "cache/fill_run.h"
+
+#include <fcntl.h>
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "net/offload.h"
+
+namespace layover::cache {
+
+namespace {
+
+constexpr std::size_t kChunkBytes = std::size_t{256} << 10;
+/// Bounds a fill's memory: chunks being received, waiting and being stored.
+constexpr std::size_t kChunks = 4;
+
+}  // namespace
+
+FillRun::FillRun(net::Loop& loop, std::shared_ptr<FillState> state, std::shared_ptr<Source> source,
+                 Committer& committer)
+    : state_(std::move(state)), source_(std::move(source)), committer_(committer), receiver_(loop) {}
+
+FillRun::~FillRun() {
+  if (path_.empty()) return;
+  net::offload_detached(net::Work::kDisk, [&files = committer_.directory().files(), path = path_] {
+    if (auto removed = files.remove(path); !removed) log_warning("{}", removed.error().describe());
+  });
+}
+
+net::Task<Result<void>> FillRun::download(Deadline first_byte) {
+  auto opened = co_await source_->open(first_byte);
+  if (!opened) co_return std::unexpected(opened.error());
+  stream_ = std::move(*opened);
+  if (auto problem = find_size_problem(stream_->head())) co_return std::unexpected(*problem);
+  auto file = co_await open_file();
+  if (!file) co_return file;
+  state_->publish_head(stream_->head().size, stream_->head().content_type);
+
+  for (std::size_t i = 0; i < kChunks; ++i) free_.push_back({.bytes = nullptr});
+  receiver_.spawn(receive());
+  auto stored = co_await store();
+  stream_.reset();
+  if (!stored) co_return stored;
+  co_return verify();
+}
+
+std::optional<Error> FillRun::find_size_problem(const SourceHead& head) const {
+  if (state_->kind() != ContentKind::kManifest || !head.size || *head.size <= kMaxManifest)
+    return std::nullopt;
+  return Error(ErrorCode::kTooLarge, ErrorSource::kUpstream,
+               fmt::format("upstream's manifest {} has {} bytes, more than the {} that are allowed",
+                           state_->key().digest.to_string(), head.size->count, kMaxManifest.count));
+}
+
+net::Task<Result<void>> FillRun::open_file() {
+  FileSystem& files = committer_.directory().files();
+  path_ = committer_.directory().new_fill_file(state_->key().digest);
+  struct Files {
+    UniqueFd written;
+    UniqueFd read;
+  };
+  auto opened = co_await net::offload(net::Work::kDisk, [&files, path = path_]() -> Result<Files> {
+    auto written = files.open(path, O_RDWR | O_CREAT | O_EXCL, 0640);
+    if (!written) return std::unexpected(written.error());
+    auto read = files.open(path, O_RDWR, 0);
+    if (!read) return std::unexpected(read.error());
+    return Files{.written = std::move(*written), .read = std::move(*read)};
+  });
+  if (!opened) co_return std::unexpected(opened.error().within("no partial download can be made"));
+  state_->publish_file(std::move(opened->read));
+  store_.emplace(
+      Store{.file = std::move(opened->written), .hasher = Hasher(state_->key().digest.algorithm())});
+  co_return Result<void>{};
+}
+
+net::Task<void> FillRun::receive() {
+  while (!is_received_whole_ && !receive_error_) {
+    while (free_.empty()) co_await has_freed_.wait();
+    Chunk chunk = std::move(free_.back());
+    free_.pop_back();
+    if (!chunk.bytes) chunk.bytes = std::make_unique_for_overwrite<std::byte[]>(kChunkBytes);
+    auto n = co_await stream_->read({chunk.bytes.get(), kChunkBytes});
+    if (!n) {
+      receive_error_ = n.error();
+    } else if (*n == 0) {
+      is_received_whole_ = true;
+    } else {
+      chunk.length = *n;
+      received_.push_back(std::move(chunk));
+    }
+    has_received_.notify();
+  }
+}
+
+net::Task<Result<void>> FillRun::store() {
+  for (;;) {
+    while (received_.empty() && !is_received_whole_ && !receive_error_) co_await has_received_.wait();
+    if (!received_.empty()) {
+      auto stored = co_await store_chunks();
+      if (!stored) co_return stored;
+      state_->publish_front(store_->front);
+      if (state_->kind() == ContentKind::kManifest && store_->front > kMaxManifest.count) {
+        co_return failure(ErrorCode::kTooLarge, ErrorSource::kUpstream,
+                          fmt::format("upstream's manifest has more than {} bytes", kMaxManifest.count));
+      }
+    } else if (receive_error_) {
+      co_return std::unexpected(*receive_error_);
+    } else {
+      co_return Result<void>{};
+    }
+  }
+}
+
+net::Task<Result<void>> FillRun::store_chunks() {
+  struct Stored {
+    Store store;
+    std::vector<Chunk> chunks;
+    Result<void> result;
+  };
+  std::vector<Chunk> chunks(std::make_move_iterator(received_.begin()),
+                            std::make_move_iterator(received_.end()));
+  received_.clear();
+  FileSystem& files = committer_.directory().files();
+  auto done = co_await net::offload(
+      net::Work::kDisk, [&files, store = std::move(*store_), chunks = std::move(chunks)]() mutable {
+        Result<void> result;
+        for (const Chunk& chunk : chunks) {
+          const std::span<const std::byte> bytes(chunk.bytes.get(), chunk.length);
+          result = files.write_at(store.file.get(), bytes, store.front);
+          if (!result) break;
+          store.hasher.update(bytes);
+          store.front += chunk.length;
+        }
+        return Stored{.store = std::move(store), .chunks = std::move(chunks), .result = std::move(result)};
+      });
+  store_ = std::move(done.store);
+  for (Chunk& chunk : done.chunks) free_.push_back(std::move(chunk));
+  has_freed_.notify();
+  co_return std::move(done.result);
+}
+
+Result<void> FillRun::verify() {
+  const oci::Digest& wanted = state_->key().digest;
+  const FillView view = state_->view();
+  if (view.size && view.size->count != store_->front) {
+    return failure(ErrorCode::kShortBody, ErrorSource::kUpstream,
+                   fmt::format("upstream sent {} bytes of {} where it announced {}", store_->front,
+                               wanted.to_string(), view.size->count));
+  }
+  const oci::Digest found = store_->hasher.finish();
+  if (found != wanted) {
+    return failure(ErrorCode::kDigestMismatch, ErrorSource::kUpstream,
+                   fmt::format("the bytes from {} are not {}: their digest is {}",
+                               state_->key().registry.str(), wanted.to_string(), found.to_string()));
+  }
+  state_->publish_verified(Bytes{store_->front});
+  store_.reset();
+  return {};
+}
+
+net::Task<Result<void>> FillRun::commit() {
+  co_return co_await committer_.commit(state_, std::exchange(path_, {}));
+}
+
+}  // namespace layover::cache

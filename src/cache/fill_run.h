@@ -1,0 +1,75 @@
+// The working half of a fill: takes the bytes from upstream, writes them to a partial file while hashing
+// them, publishes how far it has come, verifies, and commits. Lives and dies on one loop.
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/deadline.h"
+#include "cache/committer.h"
+#include "cache/fill_state.h"
+#include "cache/hasher.h"
+#include "cache/source.h"
+#include "net/event.h"
+#include "net/task.h"
+#include "net/task_group.h"
+
+namespace layover::cache {
+
+/// Larger manifests are refused, as registries themselves do (the specification asks for 4 MiB at least).
+inline constexpr Bytes kMaxManifest = 8_MiB;
+
+/// Owned by the task that runs it.
+class FillRun {
+ public:
+  FillRun(net::Loop& loop, std::shared_ptr<FillState> state, std::shared_ptr<Source> source,
+          Committer& committer);
+  /// Cancelled midway, it leaves no file behind.
+  ~FillRun();
+
+  /// Downloads and verifies. `first_byte` bounds the time to upstream's answer. The result is also
+  /// published to the readers; the error of a wrong digest is kDigestMismatch.
+  net::Task<Result<void>> download(Deadline first_byte);
+  /// Makes the verified download part of the cache: after this the index has it.
+  net::Task<Result<void>> commit();
+
+ private:
+  struct Chunk {
+    std::unique_ptr<std::byte[]> bytes;
+    std::size_t length = 0;
+  };
+  /// What an offloaded job works on; it owns all of it.
+  struct Store {
+    UniqueFd file;
+    Hasher hasher;
+    std::uint64_t front = 0;
+  };
+
+  net::Task<Result<void>> open_file();
+  net::Task<void> receive();
+  net::Task<Result<void>> store();
+  net::Task<Result<void>> store_chunks();
+  Result<void> verify();
+  std::optional<Error> find_size_problem(const SourceHead& head) const;
+
+  std::shared_ptr<FillState> state_;
+  std::shared_ptr<Source> source_;
+  Committer& committer_;
+
+  std::unique_ptr<SourceStream> stream_;
+  std::string path_;  // of the partial file; empty once it is renamed or removed
+  std::optional<Store> store_;
+  std::deque<Chunk> received_;
+  std::vector<Chunk> free_;
+  net::Event has_received_;
+  net::Event has_freed_;
+  bool is_received_whole_ = false;
+  std::optional<Error> receive_error_;
+  net::TaskGroup receiver_;  // last: its task uses the members above
+};
+
+}  // namespace layover::cache

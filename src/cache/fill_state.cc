@@ -1,0 +1,119 @@
+// The rule that nothing unverified leaves whole lives in publish_front: the last byte is not readable
+// before publish_verified.
+#include "cache/fill_state.h"
+
+#include <algorithm>
+
+namespace layover::cache {
+
+FillState::FillState(FillKey key, Scope leader, ContentKind kind)
+    : key_(std::move(key)), leader_(std::move(leader)), kind_(kind) {
+  admitted_.emplace(leader_, kind_);
+}
+
+FillView FillState::view() const {
+  const std::lock_guard lock(mutex_);
+  return view_;
+}
+
+std::string FillState::media_type() const {
+  const std::lock_guard lock(mutex_);
+  return media_type_;
+}
+
+void FillState::publish_head(std::optional<Bytes> size, std::string media_type) {
+  {
+    const std::lock_guard lock(mutex_);
+    view_.has_head = true;
+    view_.size = size;
+    media_type_ = std::move(media_type);
+  }
+  progress_->notify();
+}
+
+void FillState::publish_file(UniqueFd fd) {
+  const std::lock_guard lock(mutex_);
+  file_ = std::move(fd);
+  view_.fd = file_.get();
+}
+
+void FillState::publish_front(std::uint64_t front) {
+  {
+    const std::lock_guard lock(mutex_);
+    // Without a size any byte may be the last one.
+    const bool may_hold_last = !view_.size || front == view_.size->count;
+    view_.readable = may_hold_last && front > 0 ? front - 1 : front;
+  }
+  progress_->notify();
+}
+
+void FillState::publish_verified(Bytes size) {
+  {
+    const std::lock_guard lock(mutex_);
+    view_.size = size;
+    view_.readable = size.count;
+    view_.is_verified = true;
+  }
+  progress_->notify();
+}
+
+void FillState::publish_failure(Error error) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (view_.is_verified || view_.failure) return;
+    view_.failure = std::move(error);
+    are_admissions_open_ = false;
+  }
+  progress_->notify();
+}
+
+std::set<std::pair<Scope, ContentKind>> FillState::close_admissions() {
+  const std::lock_guard lock(mutex_);
+  are_admissions_open_ = false;
+  return admitted_;
+}
+
+bool FillState::admit(const Scope& scope, ContentKind kind) {
+  const std::lock_guard lock(mutex_);
+  if (!are_admissions_open_) return false;
+  admitted_.emplace(scope, kind);
+  return true;
+}
+
+bool FillState::is_admitted(const Scope& scope, ContentKind kind) const {
+  const std::lock_guard lock(mutex_);
+  return admitted_.contains({scope, kind});
+}
+
+std::vector<PutTag> FillState::tags() const {
+  const std::lock_guard lock(mutex_);
+  return tags_;
+}
+
+void FillState::record_when_stored(PutTag tag) {
+  const std::lock_guard lock(mutex_);
+  const bool is_known = std::ranges::any_of(tags_, [&](const PutTag& known) {
+    return known.scope == tag.scope && known.variant == tag.variant && known.tag == tag.tag;
+  });
+  if (!is_known) tags_.push_back(std::move(tag));
+}
+
+void FillState::add_reader() {
+  const std::lock_guard lock(mutex_);
+  ++readers_;
+}
+
+void FillState::remove_reader() {
+  {
+    const std::lock_guard lock(mutex_);
+    --readers_;
+  }
+  progress_->notify();
+}
+
+unsigned FillState::readers() const {
+  const std::lock_guard lock(mutex_);
+  return readers_;
+}
+
+}  // namespace layover::cache

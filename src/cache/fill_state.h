@@ -1,0 +1,106 @@
+// How far one download has come: the half of a fill that its readers on all loops share. Nothing here
+// is bound to a loop; the other half, FillRun, does the work and publishes here.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/unique_fd.h"
+#include "cache/index.h"
+#include "cache/index_records.h"
+#include "cache/scope.h"
+#include "net/signal.h"
+
+namespace layover::cache {
+
+/// One download per registry and digest.
+struct FillKey {
+  oci::RegistryName registry;
+  oci::Digest digest;
+
+  friend bool operator==(const FillKey&, const FillKey&) = default;
+};
+
+struct FillKeyHash {
+  std::size_t operator()(const FillKey& key) const noexcept {
+    return std::hash<oci::Digest>{}(key.digest) ^ (std::hash<std::string>{}(key.registry.str()) << 1);
+  }
+};
+
+/// What a reader sees of a fill at one moment.
+struct FillView {
+  bool has_head = false;       // upstream has answered
+  std::optional<Bytes> size;   // nothing while upstream does not say; known in any case once verified
+  std::uint64_t readable = 0;  // bytes that may be sent: all but the last until the digest is verified
+  bool is_verified = false;
+  std::optional<Error> failure;
+  int fd = -1;  // open as long as the FillState lives
+};
+
+/// Shared (shared_ptr) by the run and its readers on any loop; thread-safe; may die on any thread.
+class FillState {
+ public:
+  /// `leader` is the scope under which the download was started, as content of `kind`.
+  FillState(FillKey key, Scope leader, ContentKind kind);
+
+  const FillKey& key() const { return key_; }
+  const Scope& leader() const { return leader_; }
+  ContentKind kind() const { return kind_; }
+
+  FillView view() const;
+  /// The Content-Type that upstream sent; empty before its answer.
+  std::string media_type() const;
+  /// Told at every change of the view, and when a reader leaves.
+  net::Signal& progress() { return *progress_; }
+
+  // By the run.
+  void publish_head(std::optional<Bytes> size, std::string media_type);
+  void publish_file(UniqueFd fd);
+  void publish_front(std::uint64_t front);
+  void publish_verified(Bytes size);
+  void publish_failure(Error error);
+  /// No more admissions: gives all scopes that were admitted. Called once, for the commit.
+  std::set<std::pair<Scope, ContentKind>> close_admissions();
+  /// The tags to record with the commit.
+  std::vector<PutTag> tags() const;
+
+  /// Notes that upstream allows `scope` to read this content; false where the fill takes no more (the
+  /// grant is then to be written by the caller).
+  bool admit(const Scope& scope, ContentKind kind);
+  /// True where the fill's own download, or a HEAD, has proved that `scope` may read it. The leader
+  /// counts from the start: whether upstream allows it shows before any byte is published.
+  bool is_admitted(const Scope& scope, ContentKind kind) const;
+
+  /// A tag that leads to this content: recorded in the same step as the content itself. Too late for that
+  /// once the commit is under way; the tag's next look-up then records it.
+  void record_when_stored(PutTag tag);
+
+  void add_reader();
+  void remove_reader();
+  unsigned readers() const;
+
+ private:
+  const FillKey key_;
+  const Scope leader_;
+  const ContentKind kind_;
+  const std::shared_ptr<net::Signal> progress_ = std::make_shared<net::Signal>();
+
+  mutable std::mutex mutex_;
+  FillView view_;
+  std::string media_type_;
+  UniqueFd file_;
+  std::set<std::pair<Scope, ContentKind>> admitted_;
+  std::vector<PutTag> tags_;
+  bool are_admissions_open_ = true;
+  unsigned readers_ = 0;
+};
+
+}  // namespace layover::cache

@@ -1,0 +1,235 @@
+// The way of a request through the cache: the index, then the running downloads, then the index again,
+// and only then a new download.
+#include <fcntl.h>
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "cache/cache.h"
+#include "net/offload.h"
+
+namespace layover::cache {
+
+namespace {
+
+/// Rounds through index and fills before giving up: each ends with a reason to look again, such as a
+/// download that was committed in between.
+constexpr int kRounds = 4;
+
+bool is_verdict(const Error& error) {
+  return error.code() == ErrorCode::kNotFound || error.code() == ErrorCode::kDenied ||
+         error.code() == ErrorCode::kUnauthorized;
+}
+
+}  // namespace
+
+net::Task<Result<Opened>> LoopCache::open(ContentRequest request, Deadline deadline) {
+  for (int round = 0; round < kRounds; ++round) {
+    Stored stored = look_up(request);
+    // Another registry's copy proves nothing about this one: then only its own download does.
+    if (stored.content && (stored.grant || stored.has_origin)) {
+      auto opened = co_await open_stored(request, std::move(stored), deadline);
+      if (!opened) co_return std::unexpected(opened.error());
+      if (*opened) co_return std::move(**opened);
+    }
+    auto opened = co_await open_fill(request, deadline);
+    if (!opened) co_return std::unexpected(opened.error());
+    if (*opened) co_return std::move(**opened);
+  }
+  co_return failure(ErrorCode::kInternal, ErrorSource::kSelf,
+                    fmt::format("{} changes faster than it can be opened", request.digest.to_string()));
+}
+
+net::Task<Result<Described>> LoopCache::describe(ContentRequest request, Deadline deadline) {
+  const Stored stored = look_up(request);
+  if (stored.content && (stored.grant || stored.has_origin)) {
+    auto permission = co_await permit(request, stored, deadline);
+    if (!permission) co_return std::unexpected(permission.error());
+    co_return Described{.how = permission->how,
+                        .media_type = std::move(permission->media_type),
+                        .size = stored.content->size};
+  }
+  const auto fill = cache_.fills_.find({.registry = request.scope.registry, .digest = request.digest});
+  if (fill && fill->is_admitted(request.scope, request.kind)) {
+    const FillView view = fill->view();
+    if (view.has_head && view.size && !view.failure) {
+      co_return Described{
+          .how = metrics::CacheResult::kJoined, .media_type = fill->media_type(), .size = view.size};
+    }
+  }
+  auto head = co_await request.source->confirm(deadline);
+  if (!head) co_return std::unexpected(head.error());
+  co_return Described{
+      .how = metrics::CacheResult::kMiss, .media_type = std::move(head->content_type), .size = head->size};
+}
+
+LoopCache::Stored LoopCache::look_up(const ContentRequest& request) {
+  const Index::Snapshot index = snapshot();
+  Stored stored;
+  stored.content = index.content(request.digest);
+  if (!stored.content) return stored;
+  stored.grant = index.grant(request.scope, request.digest, request.kind);
+  const auto registry = index.registry(request.scope.registry);
+  stored.has_origin = registry && stored.content->has_origin(*registry);
+  if (stored.content->size <= kSmallContent) stored.small = index.small(request.digest);
+  return stored;
+}
+
+bool LoopCache::is_younger(WallTime since, config::Duration age) const {
+  return cache_.clock().wall_now() - since < age;
+}
+
+net::Task<Result<LoopCache::Permission>> LoopCache::permit(const ContentRequest& request,
+                                                           const Stored& stored, Deadline deadline) {
+  if (stored.grant && is_younger(stored.grant->confirmed, request.times.grant_ttl)) {
+    co_return Permission{.how = metrics::CacheResult::kHit, .media_type = stored.grant->media_type};
+  }
+  auto head = co_await confirm(request, stored, deadline);
+  if (head)
+    co_return Permission{.how = metrics::CacheResult::kRevalidated,
+                         .media_type = std::move(head->content_type)};
+  const bool is_servable = stored.grant && is_younger(stored.grant->confirmed, request.times.stale_ttl);
+  if (!is_servable || !head.error().is_outage()) co_return std::unexpected(head.error());
+  log_warning("{} of {} is served although the right to read it could not be confirmed: {}",
+              request.digest.to_string(), request.scope.to_string(), head.error().describe());
+  co_return Permission{.how = metrics::CacheResult::kStale, .media_type = stored.grant->media_type};
+}
+
+// Asks upstream whether the scope may read stored content, and keeps the answer: a yes as a grant, a no
+// by removing the one there was.
+net::Task<Result<SourceHead>> LoopCache::confirm(const ContentRequest& request, const Stored& stored,
+                                                 Deadline deadline) {
+  auto head = co_await ask_source(request, stored, deadline);
+  if (head) {
+    std::vector<Change> changes;
+    changes.emplace_back(grant_of(request, head->content_type));
+    writer().write_later(std::move(changes));
+  } else if (stored.grant && is_verdict(head.error())) {
+    std::vector<Change> changes;
+    changes.emplace_back(RemoveGrant{.scope = request.scope, .digest = request.digest, .kind = request.kind});
+    auto removed = co_await writer().write(std::move(changes));
+    if (!removed) co_return std::unexpected(removed.error());
+  }
+  co_return head;
+}
+
+net::Task<Result<SourceHead>> LoopCache::ask_source(const ContentRequest& request, const Stored& stored,
+                                                    Deadline deadline) {
+  const auto limit =
+      stored.grant ? earlier(deadline, Deadline::after(request.times.confirm_timeout)) : deadline;
+  auto head = co_await request.source->confirm(limit);
+  if (head && head->size && *head->size != stored.content->size) {
+    co_return failure(ErrorCode::kProtocol, ErrorSource::kUpstream,
+                      fmt::format("{} gives {} the size {}, and it has {}", request.scope.registry.str(),
+                                  request.digest.to_string(), head->size->count, stored.content->size.count));
+  }
+  co_return head;
+}
+
+PutGrant LoopCache::grant_of(const ContentRequest& request, std::string media_type) const {
+  return {.scope = request.scope,
+          .digest = request.digest,
+          .kind = request.kind,
+          .record = {.confirmed = cache_.clock().wall_now(), .media_type = std::move(media_type)}};
+}
+
+// Nothing where the file turns out to be missing or of another size: the entry is removed, and the
+// content is downloaded again.
+net::Task<Result<std::optional<Opened>>> LoopCache::open_stored(const ContentRequest& request, Stored stored,
+                                                                Deadline deadline) {
+  auto permission = co_await permit(request, stored, deadline);
+  if (!permission) co_return std::unexpected(permission.error());
+  Opened opened{
+      .how = permission->how, .media_type = std::move(permission->media_type), .memory = {}, .reader = {}};
+  const Bytes size = stored.content->size;
+  if (request.tag) {
+    std::vector<Change> changes;
+    changes.emplace_back(*request.tag);
+    writer().write_later(std::move(changes));
+  }
+  if (stored.small && stored.small->size() == size.count) {
+    opened.memory = std::move(stored.small);
+    co_return std::optional(std::move(opened));
+  }
+  FileSystem& files = cache_.directory().files();
+  auto fd = co_await net::offload(
+      net::Work::kDisk,
+      [&files, path = cache_.directory().blob_file(request.digest), size]() -> Result<UniqueFd> {
+        auto file = files.open(path, O_RDONLY, 0);
+        if (!file) return file;
+        auto status = files.status(file->get());
+        if (!status) return std::unexpected(status.error());
+        if (status->size == size) return file;
+        return failure(
+            ErrorCode::kCorrupt, ErrorSource::kDisk,
+            fmt::format("{} has {} bytes where the index says {}", path, status->size.count, size.count));
+      });
+  if (fd) {
+    opened.reader.emplace(Content{.fd = std::move(*fd), .size = size});
+    co_return std::optional(std::move(opened));
+  }
+  if (fd.error().code() != ErrorCode::kNotFound && fd.error().code() != ErrorCode::kCorrupt) {
+    co_return std::unexpected(fd.error());
+  }
+  log_error("a stored blob is missing or damaged and will be downloaded again: {}", fd.error().describe());
+  std::vector<Change> changes;
+  changes.emplace_back(RemoveContent{.digest = request.digest});
+  auto removed = co_await writer().write(std::move(changes));
+  if (!removed) co_return std::unexpected(removed.error());
+  co_return std::optional<Opened>();
+}
+
+// Nothing where there is reason to look into the index again.
+net::Task<Result<std::optional<Opened>>> LoopCache::open_fill(const ContentRequest& request,
+                                                              Deadline deadline) {
+  const FillKey key{.registry = request.scope.registry, .digest = request.digest};
+  auto trusted = check_distrust(key);
+  if (!trusted) co_return std::unexpected(trusted.error());
+
+  auto [fill, is_new] = cache_.fills_.find_or_insert(key, [&]() -> std::shared_ptr<FillState> {
+    if (look_up(request).has_origin) return nullptr;  // committed since the first look
+    return std::make_shared<FillState>(key, request.scope, request.kind);
+  });
+  if (!fill) co_return std::optional<Opened>();
+  Reader reader(fill, cache_.metrics_.fill_readers());
+  // A verified fill only waits for its commit: whoever comes now is served what is here already.
+  const auto how = is_new                     ? metrics::CacheResult::kMiss
+                   : fill->view().is_verified ? metrics::CacheResult::kHit
+                                              : metrics::CacheResult::kJoined;
+  bool was_confirmed = false;
+  if (is_new) {
+    fills_.spawn(run_fill(fill, request.source, deadline));
+  } else if (!fill->is_admitted(request.scope, request.kind)) {
+    auto joined = co_await join(request, *fill, deadline);
+    if (!joined) co_return std::unexpected(joined.error());
+    if (!*joined) co_return std::optional<Opened>();
+    was_confirmed = true;
+  }
+  if (request.tag) fill->record_when_stored(*request.tag);
+  auto head = co_await reader.wait_for_head(deadline);
+  if (!head) {
+    // What failed for the leader's repository may work for this one: upstream has just said so.
+    if (was_confirmed && head.error().code() != ErrorCode::kTimeout) co_return std::optional<Opened>();
+    co_return std::unexpected(head.error());
+  }
+  co_return std::optional(
+      Opened{.how = how, .media_type = fill->media_type(), .memory = {}, .reader = std::move(reader)});
+}
+
+// Lets another scope into a running fill once upstream has said that it may read the content. False
+// where the fill has ended in the meantime; the grant is then written, so that the next look finds it.
+net::Task<Result<bool>> LoopCache::join(const ContentRequest& request, FillState& fill, Deadline deadline) {
+  auto head = co_await request.source->confirm(deadline);
+  if (!head) co_return std::unexpected(head.error());
+  if (fill.admit(request.scope, request.kind)) co_return true;
+  if (fill.view().failure) co_return false;
+  std::vector<Change> changes;
+  changes.emplace_back(grant_of(request, head->content_type));
+  auto written = co_await writer().write(std::move(changes));
+  if (!written) co_return std::unexpected(written.error());
+  co_return false;
+}
+
+}  // namespace layover::cache

@@ -1,0 +1,117 @@
+// Running a fill from its start to its last word: download, commit, and what is counted, logged and
+// remembered when it fails.
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "cache/cache.h"
+
+namespace layover::cache {
+
+namespace {
+
+constexpr std::chrono::seconds kFirstPause{10};
+constexpr std::chrono::seconds kLongestPause{600};
+/// Old marks are swept out when the table has grown to this.
+constexpr std::size_t kDistrustSweep = 4096;
+
+}  // namespace
+
+/// However a fill ends, also by being cancelled, its readers hear of it and the table forgets it.
+class LoopCache::Ending {
+ public:
+  Ending(Cache& cache, std::shared_ptr<FillState> state) : cache_(cache), state_(std::move(state)) {
+    cache_.metrics_.fills_active().add();
+  }
+  Ending(const Ending&) = delete;
+  Ending& operator=(const Ending&) = delete;
+  ~Ending() {
+    cache_.metrics_.fills_active().sub();
+    cache_.fills_.erase(state_->key(), state_);
+    state_->publish_failure(failure_);
+  }
+
+  void because_of(Error error) { failure_ = std::move(error); }
+
+ private:
+  Cache& cache_;
+  std::shared_ptr<FillState> state_;
+  Error failure_{ErrorCode::kCancelled, ErrorSource::kSelf, "layover is stopping"};
+};
+
+net::Task<void> LoopCache::run_fill(std::shared_ptr<FillState> state, std::shared_ptr<Source> source,
+                                    Deadline deadline) {
+  Ending ending(cache_, state);
+  FillRun run(loop_, state, std::move(source), cache_.committer_);
+  auto downloaded = co_await download(state, run, deadline);
+  if (!downloaded) {
+    const Error& error = downloaded.error();
+    cache_.metrics_.fills(metrics::fill_result_of(error)).add();
+    if (error.code() == ErrorCode::kDigestMismatch) note_mismatch(state->key());
+    if (error.source() != ErrorSource::kUpstream || !state->view().has_head) {
+      log_debug("{} from {} was not downloaded: {}", state->key().digest.to_string(),
+                state->leader().to_string(), error.describe());
+    } else {
+      log_warning("the download of {} from {} failed: {}", state->key().digest.to_string(),
+                  state->leader().to_string(), error.describe());
+    }
+    ending.because_of(error);
+    co_return;
+  }
+  auto committed = co_await run.commit();
+  if (!committed) {
+    log_error("{} was served but cannot be stored: {}", state->key().digest.to_string(),
+              committed.error().describe());
+    cache_.metrics_.fills(metrics::FillResult::kDiskError).add();
+    co_return;
+  }
+  cache_.metrics_.fills(metrics::FillResult::kCommitted).add();
+}
+
+// With complete_abandoned off, the download is dropped when its last reader has left.
+net::Task<Result<void>> LoopCache::download(std::shared_ptr<FillState> state, FillRun& run,
+                                            Deadline deadline) {
+  if (cache_.options_.complete_abandoned) co_return co_await run.download(deadline);
+
+  std::optional<Result<void>> result;
+  net::TaskGroup group(loop_);
+  group.spawn([](FillRun& fill_run, Deadline until, FillState& progress,
+                 std::optional<Result<void>>& out) -> net::Task<void> {
+    out = co_await fill_run.download(until);
+    progress.progress().notify();
+  }(run, deadline, *state, result));
+  for (;;) {
+    const auto seen = state->progress().version();
+    if (result) co_return *result;
+    if (state->readers() == 0) {
+      co_return failure(ErrorCode::kCancelled, ErrorSource::kClient, "every client has left");
+    }
+    auto changed = co_await state->progress().changed(seen, Deadline::never());
+    (void)changed;  // without a deadline there is nothing to fail
+  }
+}
+
+Result<void> LoopCache::check_distrust(const FillKey& key) const {
+  const auto distrust = cache_.distrusted_.find(key);
+  if (!distrust || distrust->until.has_passed()) return {};
+  const auto left =
+      std::chrono::ceil<std::chrono::seconds>(distrust->until.instant() - Deadline::Clock::now());
+  return failure(ErrorCode::kDigestMismatch, ErrorSource::kUpstream,
+                 fmt::format("{} sent bytes that are not {}; it is not asked for it again for {} s",
+                             key.registry.str(), key.digest.to_string(), left.count()));
+}
+
+void LoopCache::note_mismatch(const FillKey& key) {
+  cache_.metrics_.digest_mismatches(cache_.metrics_.registry(key.registry.str())).add();
+  const auto before = cache_.distrusted_.find(key);
+  const auto pause = before ? std::min(before->pause * 2, kLongestPause) : kFirstPause;
+  if (cache_.distrusted_.size() >= kDistrustSweep) {
+    cache_.distrusted_.erase_if([](const Cache::Distrust& distrust) { return distrust.until.has_passed(); });
+  }
+  cache_.distrusted_.put(key, std::make_shared<Cache::Distrust>(
+                                  Cache::Distrust{.until = Deadline::after(pause), .pause = pause}));
+}
+
+}  // namespace layover::cache

@@ -1,0 +1,49 @@
+// What the cache needs of upstream, for one piece of content: to be told whether it may be had, and to
+// be given its bytes. Implemented by upstream/, so that the cache is tested without a network.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "base/bytes.h"
+#include "base/deadline.h"
+#include "base/error.h"
+#include "net/task.h"
+
+namespace layover::cache {
+
+/// What upstream says about the content before its bytes.
+struct SourceHead {
+  std::optional<Bytes> size;  // nothing where upstream does not say
+  std::string content_type;   // as sent, perhaps empty
+};
+
+/// The body of upstream's answer. Lives on the loop that opened it; owned by one task.
+class SourceStream {
+ public:
+  virtual ~SourceStream() = default;
+
+  virtual const SourceHead& head() const = 0;
+  /// At least one byte; 0 at the complete end. kTimeout where no byte comes for the idle time;
+  /// kShortBody where the body ends early.
+  virtual net::Task<Result<std::size_t>> read(std::span<std::byte> into) = 0;
+};
+
+/// One content in one repository of one registry. Shared by the tasks of one request and the fill that
+/// it may start, which can outlive the request; used on one loop at a time.
+class Source {
+ public:
+  virtual ~Source() = default;
+
+  /// Asks upstream (HEAD) whether the content may be read. An error that is no outage, such as 404, is
+  /// upstream's verdict and carries its answer.
+  virtual net::Task<Result<SourceHead>> confirm(Deadline deadline) = 0;
+  /// Starts the download (GET).
+  virtual net::Task<Result<std::unique_ptr<SourceStream>>> open(Deadline deadline) = 0;
+};
+
+}  // namespace layover::cache
