@@ -1,0 +1,199 @@
+// A request goes out with the authorization that is known; a 401 is answered once, with a renewed one.
+#include "upstream/client.h"
+
+#include <chrono>
+#include <utility>
+
+#include <openssl/evp.h>
+
+#include <fmt/format.h>
+
+#include "net/response_head.h"
+#include "net/wait.h"
+#include "upstream/scope.h"
+#include "upstream/token_response.h"
+
+namespace layover::upstream {
+
+namespace {
+
+constexpr int kMaxRedirects = 5;
+constexpr Bytes kMaxErrorBody = 64_KiB;
+constexpr std::chrono::seconds kHousekeeping{15};
+/// A token is renewed this long before it expires, or after nine tenths of a short life.
+constexpr std::chrono::seconds kRenewEarly{10};
+
+bool is_redirect(int status) {
+  return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+std::string base64(std::string_view text) {
+  std::string encoded(4 * ((text.size() + 2) / 3) + 1, '\0');
+  const int length =
+      EVP_EncodeBlock(reinterpret_cast<unsigned char*>(encoded.data()),
+                      reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()));
+  encoded.resize(static_cast<std::size_t>(length));
+  return encoded;
+}
+
+std::string basic(const config::Credentials& credentials) {
+  return "Basic " + base64(credentials.username + ":" + credentials.password);
+}
+
+ErrorCode code_of(int status) {
+  switch (status) {
+    case 401: return ErrorCode::kUnauthorized;
+    case 403: return ErrorCode::kDenied;
+    case 404: return ErrorCode::kNotFound;
+    case 429: return ErrorCode::kRateLimited;
+    default: return ErrorCode::kStatus;
+  }
+}
+
+/// The error for an answer that is no 2xx, with as much of its body as a client could want.
+net::Task<Error> refusal(const Registry& registry, Response& response, std::string what) {
+  const net::ResponseInfo& info = response.info();
+  UpstreamAnswer answer{.status = info.status,
+                        .content_type = std::string(info.headers.get("content-type").value_or("")),
+                        .body = {},
+                        .retry_after = std::string(info.headers.get("retry-after").value_or(""))};
+  auto body = co_await response.read_all(kMaxErrorBody);
+  if (body) answer.body = std::move(*body);
+  const Error error(code_of(info.status), ErrorSource::kUpstream,
+                    fmt::format("{} answered {} {} to {}", registry.name(), info.status,
+                                net::reason_phrase(info.status), what));
+  co_return error.with_answer(std::move(answer));
+}
+
+std::string token_key(const Query& query) { return query.registry->name() + " " + query.repository.str(); }
+
+}  // namespace
+
+Client::Client(net::Loop& loop, TokenTable& tokens, metrics::Metrics& metrics)
+    : tokens_(tokens), metrics_(metrics), pool_(loop, metrics), housekeeping_(loop) {}
+
+void Client::start() { housekeeping_.spawn(close_idle()); }
+
+net::Task<void> Client::close_idle() {
+  for (;;) {
+    co_await net::sleep_until(Deadline::after(kHousekeeping));
+    pool_.close_idle();
+  }
+}
+
+net::Task<Result<Response>> Client::send(Query query, Deadline deadline) {
+  std::string authorization = tokens_.current(token_key(query));
+  for (const bool may_authorize : {true, false}) {
+    auto response = co_await send_with(query, authorization, deadline);
+    if (!response) co_return response;
+    const int status = response->info().status;
+    if (status == 200 || status == 206) co_return response;
+
+    const auto challenge = choose(parse_challenges(response->info().headers.all("www-authenticate")));
+    if (status == 401 && may_authorize && challenge) {
+      auto discarded = co_await response->read_all(kMaxErrorBody);
+      (void)discarded;  // read only so that the connection can be used again
+      auto authorized = co_await authorize(query, *challenge, authorization, deadline);
+      if (!authorized) co_return std::unexpected(authorized.error());
+      authorization = std::move(*authorized);
+      continue;
+    }
+    const Error error = co_await refusal(
+        *query.registry, *response,
+        fmt::format("{} {} of {}", query.is_head ? "HEAD" : "GET", query.path, query.repository.str()));
+    const auto reason = error.code() == ErrorCode::kRateLimited ? metrics::UpstreamReason::kRateLimited
+                                                                : metrics::UpstreamReason::kStatus;
+    if (error.is_outage()) metrics_.upstream_errors(query.registry->label(), reason).add();
+    co_return std::unexpected(error);
+  }
+  std::unreachable();
+}
+
+// Follows redirects. Authorization goes to the registry's own origin only: elsewhere it would be a leak,
+// and presigned URLs refuse it.
+net::Task<Result<Response>> Client::send_with(const Query& query, std::string authorization,
+                                              Deadline deadline) {
+  const Registry& registry = *query.registry;
+  net::Url url = registry.url();
+  url.target = fmt::format("/v2/{}/{}", query.repository.str(), query.path);
+  for (int hop = 0; hop <= kMaxRedirects; ++hop) {
+    const bool is_own = net::same_origin(url, registry.url());
+    RequestSpec spec{.is_head = query.is_head,
+                     .url = url,
+                     .purpose = registry.policy().purpose_of(url, DestinationPolicy::Purpose::kRedirect),
+                     .kind = query.kind,
+                     .accept = query.accept,
+                     .authorization = is_own ? authorization : std::string(),
+                     .cdn_loop = query.cdn_loop};
+    auto response = co_await exchange(pool_, query.registry, metrics_, std::move(spec), deadline);
+    if (!response || !is_redirect(response->info().status)) co_return response;
+
+    const auto location = response->info().headers.get("location");
+    if (!location) {
+      co_return failure(ErrorCode::kProtocol, ErrorSource::kUpstream,
+                        fmt::format("{} redirects without saying where to", url.authority()));
+    }
+    auto next = net::resolve(url, *location);
+    if (!next)
+      co_return std::unexpected(next.error().within(url.authority() + " redirects to no usable address"));
+    auto allowed = registry.policy().may_follow(url, *next);
+    if (!allowed) co_return std::unexpected(allowed.error());
+    auto discarded = co_await response->read_all(kMaxErrorBody);
+    (void)discarded;  // read only so that the connection can be used again
+    url = std::move(*next);
+  }
+  co_return failure(ErrorCode::kProtocol, ErrorSource::kUpstream,
+                    fmt::format("{} redirects more than {} times", registry.name(), kMaxRedirects));
+}
+
+net::Task<Result<std::string>> Client::authorize(const Query& query, Authentication challenge,
+                                                 std::string refused, Deadline deadline) {
+  const TokenTable::Refresh refresh = [this, &query, &challenge, deadline] {
+    return fetch_token(query, challenge, deadline);
+  };
+  co_return co_await tokens_.renew(token_key(query), std::move(refused), refresh, deadline);
+}
+
+net::Task<Result<Authorization>> Client::fetch_token(const Query& query, Authentication challenge,
+                                                     Deadline deadline) {
+  const Registry& registry = *query.registry;
+  const auto& credentials = registry.settings().credentials;
+  if (challenge.method == Authentication::Method::kBasic) {
+    if (credentials) co_return Authorization{.value = basic(*credentials)};
+    const Error error(ErrorCode::kUnauthorized, ErrorSource::kUpstream,
+                      fmt::format("{} wants credentials and none are configured for it", registry.name()));
+    co_return std::unexpected(
+        error.with_answer({.status = 401, .content_type = {}, .body = {}, .retry_after = {}}));
+  }
+  auto realm =
+      token_url(challenge.realm,
+                {.service = challenge.service,
+                 .scope = challenge.scope.empty() ? pull_scope(query.repository.str()) : challenge.scope,
+                 .account = credentials ? credentials->username : std::string()});
+  if (!realm) co_return std::unexpected(realm.error());
+  auto allowed = registry.policy().may_follow(registry.url(), *realm);
+  if (allowed && credentials) allowed = registry.policy().may_send_credentials(*realm);
+  if (!allowed) co_return std::unexpected(allowed.error());
+
+  const auto asked_at = Deadline::Clock::now();
+  RequestSpec spec{.url = *realm,
+                   .purpose = registry.policy().purpose_of(*realm, DestinationPolicy::Purpose::kTokenRealm),
+                   .accept = {"application/json"},
+                   .authorization = credentials ? basic(*credentials) : std::string(),
+                   .cdn_loop = query.cdn_loop};
+  auto response = co_await exchange(pool_, query.registry, metrics_, std::move(spec), deadline);
+  if (!response) co_return std::unexpected(response.error());
+  if (response->info().status != 200) {
+    co_return std::unexpected(co_await refusal(
+        registry, *response, fmt::format("the request for a token at {}", realm->without_query())));
+  }
+  auto body = co_await response->read_all(kMaxTokenResponse);
+  if (!body) co_return std::unexpected(body.error());
+  auto token = parse_token_response(*body);
+  if (!token) co_return std::unexpected(token.error());
+  const auto early = std::min<std::chrono::milliseconds>(kRenewEarly, token->lifetime / 10);
+  co_return Authorization{.value = "Bearer " + token->value,
+                          .renew_at = Deadline::at(asked_at + token->lifetime - early)};
+}
+
+}  // namespace layover::upstream

@@ -1,0 +1,57 @@
+// Asking a registry: authenticates where it is challenged, follows redirects within the policy, and
+// turns refusals into errors that carry upstream's answer.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "metrics/metrics.h"
+#include "net/task.h"
+#include "net/task_group.h"
+#include "oci/reference.h"
+#include "upstream/challenge.h"
+#include "upstream/exchange.h"
+#include "upstream/pool.h"
+#include "upstream/registry.h"
+#include "upstream/tokens.h"
+
+namespace layover::upstream {
+
+/// A request for something in a repository.
+struct Query {
+  std::shared_ptr<const Registry> registry;
+  oci::RepositoryName repository;
+  std::string path;  // below the repository: "manifests/latest", "blobs/sha256:..."
+  metrics::Kind kind = metrics::Kind::kOther;
+  bool is_head = false;
+  std::vector<std::string> accept;
+  std::string cdn_loop;
+};
+
+/// One per loop; lives on it. `tokens` and `metrics` outlive it.
+class Client {
+ public:
+  Client(net::Loop& loop, TokenTable& tokens, metrics::Metrics& metrics);
+  /// Starts closing idle connections now and then.
+  void start();
+
+  /// A 2xx answer. Errors: kNotFound, kDenied, kUnauthorized, kRateLimited and kStatus carry upstream's
+  /// answer; everything else is trouble on the way to it. All within `deadline`.
+  net::Task<Result<Response>> send(Query query, Deadline deadline);
+
+ private:
+  net::Task<Result<Response>> send_with(const Query& query, std::string authorization, Deadline deadline);
+  net::Task<Result<std::string>> authorize(const Query& query, Authentication challenge, std::string refused,
+                                           Deadline deadline);
+  net::Task<Result<Authorization>> fetch_token(const Query& query, Authentication challenge,
+                                               Deadline deadline);
+  net::Task<void> close_idle();
+
+  TokenTable& tokens_;
+  metrics::Metrics& metrics_;
+  ConnectionPool pool_;
+  net::TaskGroup housekeeping_;
+};
+
+}  // namespace layover::upstream

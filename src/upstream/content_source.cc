@@ -1,0 +1,92 @@
+// What an upstream's 2xx must look like to be believed: a captive portal's page proves nothing, and a
+// digest header that names something else is a broken upstream.
+#include "upstream/content_source.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "net/http_headers.h"
+#include "oci/media_type.h"
+
+namespace layover::upstream {
+
+namespace {
+
+Result<cache::SourceHead> vet(const Registry& registry, const net::ResponseInfo& info,
+                              const oci::Digest& digest) {
+  const auto problem = [&](std::string what) {
+    return failure(ErrorCode::kProtocol, ErrorSource::kUpstream,
+                   fmt::format("{} answered for {} with {}", registry.name(), digest.to_string(), what));
+  };
+  const std::string_view content_type = info.headers.get("content-type").value_or("");
+  if (net::equals_ignoring_case(oci::strip_parameters(content_type), "text/html"))
+    return problem("an HTML page");
+  const auto encoding = info.headers.get("content-encoding");
+  if (encoding && !encoding->empty() && !net::equals_ignoring_case(*encoding, "identity")) {
+    return problem(fmt::format("Content-Encoding {} although identity was asked for", *encoding));
+  }
+  const auto named = oci::Digest::parse(info.headers.get("docker-content-digest").value_or(""));
+  // Another algorithm's name for the same bytes is no contradiction.
+  if (named && named->algorithm() == digest.algorithm() && *named != digest) {
+    return problem(fmt::format("the digest {}", named->to_string()));
+  }
+  cache::SourceHead head{.size = std::nullopt, .content_type = std::string(content_type)};
+  if (info.content_length) head.size = Bytes{*info.content_length};
+  return head;
+}
+
+class ContentStream final : public cache::SourceStream {
+ public:
+  ContentStream(Response response, cache::SourceHead head)
+      : response_(std::move(response)), head_(std::move(head)) {}
+
+  const cache::SourceHead& head() const override { return head_; }
+  net::Task<Result<std::size_t>> read(std::span<std::byte> into) override { return response_.read(into); }
+
+ private:
+  Response response_;
+  cache::SourceHead head_;
+};
+
+class ContentSource final : public cache::Source {
+ public:
+  ContentSource(Client& client, Query query, oci::Digest digest)
+      : client_(client), query_(std::move(query)), digest_(digest) {}
+
+  net::Task<Result<cache::SourceHead>> confirm(Deadline deadline) override {
+    Query query = query_;
+    query.is_head = true;
+    auto response = co_await client_.send(std::move(query), deadline);
+    if (!response) co_return std::unexpected(response.error());
+    co_return vet(*query_.registry, response->info(), digest_);
+  }
+
+  net::Task<Result<std::unique_ptr<cache::SourceStream>>> open(Deadline deadline) override {
+    auto response = co_await client_.send(query_, deadline);
+    if (!response) co_return std::unexpected(response.error());
+    auto head = vet(*query_.registry, response->info(), digest_);
+    if (!head) co_return std::unexpected(head.error());
+    if (response->info().status != 200) {
+      co_return failure(ErrorCode::kProtocol, ErrorSource::kUpstream,
+                        fmt::format("{} answered {} to a request without a range", query_.registry->name(),
+                                    response->info().status));
+    }
+    std::unique_ptr<cache::SourceStream> stream =
+        std::make_unique<ContentStream>(std::move(*response), std::move(*head));
+    co_return std::move(stream);
+  }
+
+ private:
+  Client& client_;
+  Query query_;
+  oci::Digest digest_;
+};
+
+}  // namespace
+
+std::shared_ptr<cache::Source> make_content_source(Client& client, Query query, oci::Digest digest) {
+  return std::make_shared<ContentSource>(client, std::move(query), digest);
+}
+
+}  // namespace layover::upstream

@@ -1,0 +1,110 @@
+// Building the request and reading the answer.
+#include "upstream/exchange.h"
+
+#include <iterator>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "metrics/labels.h"
+
+namespace layover::upstream {
+
+namespace {
+
+std::string request_head(const RequestSpec& spec) {
+  std::string head;
+  // Blobs are stored as they are named: a coded body would have another digest.
+  fmt::format_to(std::back_inserter(head),
+                 "{} {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: layover\r\nAccept-Encoding: identity\r\n",
+                 spec.is_head ? "HEAD" : "GET", spec.url.target, spec.url.authority());
+  for (const std::string& accept : spec.accept) {
+    fmt::format_to(std::back_inserter(head), "Accept: {}\r\n", accept);
+  }
+  if (!spec.authorization.empty()) {
+    fmt::format_to(std::back_inserter(head), "Authorization: {}\r\n", spec.authorization);
+  }
+  if (!spec.cdn_loop.empty()) fmt::format_to(std::back_inserter(head), "CDN-Loop: {}\r\n", spec.cdn_loop);
+  head += "\r\n";
+  return head;
+}
+
+net::Task<Result<net::ResponseInfo>> ask(net::ClientConnection& connection, std::string head, bool is_head,
+                                         Deadline deadline) {
+  auto sent = co_await connection.send(std::move(head), is_head, deadline);
+  if (!sent) co_return std::unexpected(sent.error());
+  co_return co_await connection.read_head(deadline);
+}
+
+}  // namespace
+
+net::Task<Result<Response>> exchange(ConnectionPool& pool, std::shared_ptr<const Registry> registry,
+                                     metrics::Metrics& metrics, RequestSpec spec, Deadline deadline) {
+  const auto started = Deadline::Clock::now();
+  std::optional<Error> error;
+  for (const bool fresh : {false, true}) {
+    auto lease = co_await pool.take(registry, spec.url, spec.purpose, fresh, deadline);
+    if (!lease) {
+      error = lease.error();
+      break;
+    }
+    const auto limit = earlier(deadline, Deadline::after(registry->settings().times.response_timeout));
+    auto info = co_await ask(lease->connection(), request_head(spec), spec.is_head, limit);
+    if (info) {
+      metrics.upstream_requests(registry->label(), spec.kind, info->status).add();
+      co_return Response(pool, std::move(*lease), std::move(*info), registry, metrics, spec.kind, started);
+    }
+    error = info.error();
+    const bool was_stale = lease->is_reused() && lease->connection().ended_before_answer() &&
+                           (error->code() == ErrorCode::kReset || error->code() == ErrorCode::kClosed);
+    if (!was_stale) break;
+  }
+  metrics.upstream_errors(registry->label(), metrics::reason_of(*error)).add();
+  co_return std::unexpected(error->within(fmt::format("asking {} failed", spec.url.authority())));
+}
+
+Response::Response(ConnectionPool& pool, Lease lease, net::ResponseInfo info,
+                   std::shared_ptr<const Registry> registry, metrics::Metrics& metrics, metrics::Kind kind,
+                   Deadline::Clock::time_point started)
+    : pool_(&pool),
+      lease_(std::move(lease)),
+      info_(std::move(info)),
+      registry_(std::move(registry)),
+      metrics_(&metrics),
+      kind_(kind),
+      started_(started) {}
+
+Response::~Response() {
+  if (!registry_) return;  // moved from
+  metrics_->upstream_request_duration(registry_->label(), kind_).observe(Deadline::Clock::now() - started_);
+  if (lease_) pool_->give_back(std::move(*lease_));
+}
+
+net::Task<Result<std::size_t>> Response::read(std::span<std::byte> into) {
+  auto n = co_await lease_->connection().read_body(into,
+                                                   Deadline::after(registry_->settings().times.idle_timeout));
+  if (n) {
+    metrics_->upstream_received_bytes(registry_->label()).add(*n);
+  } else {
+    metrics_->upstream_errors(registry_->label(), metrics::reason_of(n.error())).add();
+  }
+  co_return n;
+}
+
+net::Task<Result<std::string>> Response::read_all(Bytes limit) {
+  std::string body;
+  std::vector<std::byte> chunk(std::size_t{16} << 10);
+  for (;;) {
+    auto n = co_await read(chunk);
+    if (!n) co_return std::unexpected(n.error());
+    if (*n == 0) co_return body;
+    body.append(reinterpret_cast<const char*>(chunk.data()), *n);
+    if (body.size() > limit.count) {
+      co_return failure(ErrorCode::kTooLarge, ErrorSource::kUpstream,
+                        fmt::format("{} sent more than the {} bytes that are allowed here", registry_->name(),
+                                    limit.count));
+    }
+  }
+}
+
+}  // namespace layover::upstream

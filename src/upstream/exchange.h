@@ -1,0 +1,64 @@
+// One request to an upstream and its answer: connection, request head, answer head, body. Redirects and
+// authentication are the client's, above.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/deadline.h"
+#include "base/error.h"
+#include "metrics/metrics.h"
+#include "net/client_connection.h"
+#include "net/task.h"
+#include "upstream/pool.h"
+#include "upstream/registry.h"
+
+namespace layover::upstream {
+
+struct RequestSpec {
+  bool is_head = false;
+  net::Url url;
+  DestinationPolicy::Purpose purpose = DestinationPolicy::Purpose::kRegistry;
+  metrics::Kind kind = metrics::Kind::kOther;
+  std::vector<std::string> accept;
+  std::string authorization;  // empty: none
+  std::string cdn_loop;       // RFC 8586; empty: none
+};
+
+/// An answer whose head has come. Owned by one task; must not outlive the pool it came from.
+class Response {
+ public:
+  Response(ConnectionPool& pool, Lease lease, net::ResponseInfo info,
+           std::shared_ptr<const Registry> registry, metrics::Metrics& metrics, metrics::Kind kind,
+           Deadline::Clock::time_point started);
+  Response(Response&&) noexcept = default;
+  Response& operator=(Response&&) = delete;
+  /// Gives the connection back if the body was read to its end.
+  ~Response();
+
+  const net::ResponseInfo& info() const { return info_; }
+  /// At least one byte, or 0 at the body's end; a byte must come within the registry's idle_timeout.
+  net::Task<Result<std::size_t>> read(std::span<std::byte> into);
+  /// The rest of the body, at most `limit` bytes: kTooLarge where there is more.
+  net::Task<Result<std::string>> read_all(Bytes limit);
+
+ private:
+  ConnectionPool* pool_;
+  std::optional<Lease> lease_;
+  net::ResponseInfo info_;
+  std::shared_ptr<const Registry> registry_;
+  metrics::Metrics* metrics_;
+  metrics::Kind kind_;
+  Deadline::Clock::time_point started_;
+};
+
+/// Sends the request, once more on a fresh connection where a pooled one turned out to be closed. Counts
+/// the request, or the error, in the metrics. The head must come within response_timeout and `deadline`.
+net::Task<Result<Response>> exchange(ConnectionPool& pool, std::shared_ptr<const Registry> registry,
+                                     metrics::Metrics& metrics, RequestSpec spec, Deadline deadline);
+
+}  // namespace layover::upstream

@@ -1,0 +1,82 @@
+// The pool's key holds the registry's name: two registries at one host may trust and allow different
+// things.
+#include "upstream/pool.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "net/dial.h"
+
+namespace layover::upstream {
+
+namespace {
+
+/// Shorter than what registries and their load balancers keep (60 s and more).
+constexpr std::chrono::seconds kIdleTime{50};
+constexpr std::size_t kMaxIdlePerOrigin = 32;
+
+std::string key_of(const Registry& registry, const net::Url& url) {
+  return fmt::format("{} {}://{}:{}", registry.name(), net::to_string(url.scheme), url.host, url.port);
+}
+
+}  // namespace
+
+Lease::Lease(net::ClientConnection connection, metrics::Gauge open, std::string key, bool is_reused)
+    : connection_(std::move(connection)),
+      count_(std::make_unique<Count>(open)),
+      key_(std::move(key)),
+      is_reused_(is_reused) {}
+
+net::Task<Result<Lease>> ConnectionPool::take(std::shared_ptr<const Registry> registry, net::Url url,
+                                              DestinationPolicy::Purpose purpose, bool fresh,
+                                              Deadline deadline) {
+  std::string key = key_of(*registry, url);
+  auto& idle = idle_[key];
+  while (!idle.empty() && !fresh) {
+    Idle entry = std::move(idle.back());
+    idle.pop_back();
+    if (!entry.until.has_passed() && entry.lease.connection().is_reusable()) co_return std::move(entry.lease);
+  }
+  const bool is_own = purpose == DestinationPolicy::Purpose::kRegistry;
+  net::DialTarget target{
+      .host = url.host,
+      .port = url.port,
+      .tls = url.scheme == net::Scheme::kHttps ? registry->tls() : nullptr,
+      .permit = [registry, purpose, is_own](const net::SocketAddress& address) -> Result<void> {
+        const auto ip = net::IpAddress::from_sockaddr(*address.get());
+        if (!ip) {
+          return failure(ErrorCode::kDenied, ErrorSource::kUpstream, "neither IPv4 nor IPv6");
+        }
+        auto permitted = registry->policy().may_connect(*ip, registry->own_class(), purpose);
+        if (permitted && is_own) registry->note_own_class(net::classify(*ip));
+        return permitted;
+      }};
+  auto connection =
+      co_await net::dial(loop_, std::move(target), registry->settings().times.connect_timeout, deadline);
+  if (!connection) {
+    co_return std::unexpected(
+        connection.error().within(fmt::format("{} cannot be reached", url.authority())));
+  }
+  co_return Lease(net::ClientConnection(std::move(*connection)),
+                  metrics_.connections(metrics::Side::kUpstream), std::move(key), false);
+}
+
+void ConnectionPool::give_back(Lease lease) {
+  if (!lease.connection().is_reusable()) return;
+  auto& idle = idle_[lease.key()];
+  if (idle.size() >= kMaxIdlePerOrigin) return;
+  lease.mark_reused();
+  idle.push_back({.lease = std::move(lease), .until = Deadline::after(kIdleTime)});
+}
+
+void ConnectionPool::close_idle() {
+  for (auto& [key, idle] : idle_) {
+    std::erase_if(idle, [](Idle& entry) {
+      return entry.until.has_passed() || !entry.lease.connection().is_reusable();
+    });
+  }
+  std::erase_if(idle_, [](const auto& entry) { return entry.second.empty(); });
+}
+
+}  // namespace layover::upstream

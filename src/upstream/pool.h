@@ -1,0 +1,73 @@
+// Keep-alive connections to upstreams, of one loop: taken for one exchange, given back when its answer
+// was read to the end.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "metrics/metrics.h"
+#include "net/client_connection.h"
+#include "net/task.h"
+#include "upstream/registry.h"
+
+namespace layover::upstream {
+
+/// One connection with its count in the metrics. Owned by the exchange that uses it, or by the pool.
+class Lease {
+ public:
+  Lease(net::ClientConnection connection, metrics::Gauge open, std::string key, bool is_reused);
+  Lease(Lease&&) noexcept = default;
+  Lease& operator=(Lease&&) noexcept = default;
+  ~Lease() = default;
+
+  net::ClientConnection& connection() { return connection_; }
+  const std::string& key() const { return key_; }
+  /// True where the connection carried an exchange before.
+  bool is_reused() const { return is_reused_; }
+  void mark_reused() { is_reused_ = true; }
+
+ private:
+  /// Counts down when the last owner lets go.
+  struct Count {
+    metrics::Gauge gauge;
+    explicit Count(metrics::Gauge open) : gauge(open) { gauge.add(); }
+    Count(const Count&) = delete;
+    Count& operator=(const Count&) = delete;
+    ~Count() { gauge.sub(); }
+  };
+
+  net::ClientConnection connection_;
+  std::unique_ptr<Count> count_;
+  std::string key_;
+  bool is_reused_;
+};
+
+/// Lives on its loop.
+class ConnectionPool {
+ public:
+  ConnectionPool(net::Loop& loop, metrics::Metrics& metrics) : loop_(loop), metrics_(metrics) {}
+
+  /// A connection to the origin of `url` as `registry` may reach it, pooled or new. With `fresh`, a new
+  /// one. Errors of dialling, kDenied where the policy forbids the address.
+  net::Task<Result<Lease>> take(std::shared_ptr<const Registry> registry, net::Url url,
+                                DestinationPolicy::Purpose purpose, bool fresh, Deadline deadline);
+  /// Keeps the connection for later if it may be reused.
+  void give_back(Lease lease);
+  /// Closes what has been idle for long. Called every now and then.
+  void close_idle();
+
+ private:
+  struct Idle {
+    Lease lease;
+    Deadline until;
+  };
+
+  net::Loop& loop_;
+  metrics::Metrics& metrics_;
+  std::map<std::string, std::vector<Idle>> idle_;
+};
+
+}  // namespace layover::upstream

@@ -1,0 +1,71 @@
+// From a registry's settings to what talking to it needs.
+#include "upstream/registry.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace layover::upstream {
+
+namespace {
+
+net::Url to_url(const config::RegistryUrl& url) {
+  return {.scheme = url.is_tls ? net::Scheme::kHttps : net::Scheme::kHttp,
+          .host = url.host,
+          .port = url.port,
+          .target = "/"};
+}
+
+Result<DestinationSettings> to_destinations(const config::Registry& settings, const net::Url& url) {
+  DestinationSettings destinations{.registry = settings.name.str(),
+                                   .url = url,
+                                   .url_is_configured = settings.is_url_explicit,
+                                   .token_realms = {},
+                                   .built_in_token_hosts = {},
+                                   .allow_addresses = {}};
+  for (const auto& realm : settings.token_realms) destinations.token_realms.push_back(realm.to_string());
+  for (const auto& host : settings.built_in_token_hosts) {
+    destinations.built_in_token_hosts.push_back(host.to_string());
+  }
+  for (const auto& network : settings.allow_addresses) {
+    auto parsed = net::Network::parse(network.text);
+    if (!parsed) return std::unexpected(parsed.error());
+    destinations.allow_addresses.push_back(*parsed);
+  }
+  return destinations;
+}
+
+}  // namespace
+
+Registry::Registry(config::Registry settings, net::Url url, DestinationSettings destinations,
+                   std::shared_ptr<const net::TlsContext> tls, metrics::RegistryLabel label)
+    : settings_(std::move(settings)),
+      url_(std::move(url)),
+      policy_(std::move(destinations)),
+      tls_(std::move(tls)),
+      label_(label) {}
+
+Result<std::shared_ptr<const Registry>> Registry::make(const config::Registry& settings,
+                                                       const metrics::Metrics& metrics) {
+  auto tls = net::TlsContext::client(settings.ca_file);
+  if (!tls) return std::unexpected(tls.error().within(fmt::format("the registry {}", settings.name.str())));
+  const net::Url url = to_url(settings.url);
+  auto destinations = to_destinations(settings, url);
+  if (!destinations) {
+    return std::unexpected(destinations.error().within(fmt::format("the registry {}", settings.name.str())));
+  }
+  return std::make_shared<const Registry>(settings, url, std::move(*destinations), std::move(*tls),
+                                          metrics.registry(settings.name.str()));
+}
+
+Result<Registries> make_registries(const config::Settings& settings, const metrics::Metrics& metrics) {
+  Registries registries;
+  for (const auto& [name, registry] : settings.registries) {
+    auto made = Registry::make(registry, metrics);
+    if (!made) return std::unexpected(made.error());
+    registries.emplace(name, std::move(*made));
+  }
+  return registries;
+}
+
+}  // namespace layover::upstream

@@ -1,0 +1,55 @@
+// A registry as it is talked to: its settings made ready once (URL, policy, trust, metric label).
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/error.h"
+#include "config/settings.h"
+#include "metrics/metrics.h"
+#include "net/ip_address.h"
+#include "net/tls.h"
+#include "net/url.h"
+#include "upstream/destination_policy.h"
+
+namespace layover::upstream {
+
+/// Shared by all loops; immutable but for the class of its own address.
+class Registry {
+ public:
+  /// kTls where the certificate authorities cannot be read.
+  static Result<std::shared_ptr<const Registry>> make(const config::Registry& settings,
+                                                      const metrics::Metrics& metrics);
+
+  const config::Registry& settings() const { return settings_; }
+  const std::string& name() const { return settings_.name.str(); }
+  const net::Url& url() const { return url_; }
+  const DestinationPolicy& policy() const { return policy_; }
+  const std::shared_ptr<const net::TlsContext>& tls() const { return tls_; }
+  metrics::RegistryLabel label() const { return label_; }
+
+  /// What kind of address the registry itself was last reached at: redirects may lead to the same kind.
+  net::AddressClass own_class() const { return own_class_.load(std::memory_order_relaxed); }
+  void note_own_class(net::AddressClass own) const { own_class_.store(own, std::memory_order_relaxed); }
+
+  Registry(config::Registry settings, net::Url url, DestinationSettings destinations,
+           std::shared_ptr<const net::TlsContext> tls, metrics::RegistryLabel label);
+
+ private:
+  config::Registry settings_;
+  net::Url url_;
+  DestinationPolicy policy_;
+  std::shared_ptr<const net::TlsContext> tls_;
+  metrics::RegistryLabel label_;
+  mutable std::atomic<net::AddressClass> own_class_{net::AddressClass::kPublic};
+};
+
+/// All registries of the configuration, by name.
+using Registries = std::map<oci::RegistryName, std::shared_ptr<const Registry>>;
+
+/// Made in start-up; the error names the registry.
+Result<Registries> make_registries(const config::Settings& settings, const metrics::Metrics& metrics);
+
+}  // namespace layover::upstream
