@@ -1,0 +1,149 @@
+// One blob's way: open it in the cache (hit, joined or a new download), answer, send what is readable as
+// it becomes so.
+#include "proxy/blobs.h"
+
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "net/range.h"
+#include "proxy/body_sender.h"
+#include "upstream/content_source.h"
+
+namespace layover::proxy {
+
+namespace {
+
+/// Smaller blobs are verified before the status line, so that a wrong one is a clean error.
+constexpr Bytes kVerifiedFirst = 64_KiB;
+constexpr std::string_view kBlobType = "application/octet-stream";
+
+cache::ContentRequest content_request(Exchange& exchange, const Target& target) {
+  const oci::Digest& digest = *target.reference.digest();
+  upstream::Query query = make_query(exchange, target, metrics::Kind::kBlob, "blobs/" + digest.to_string());
+  return {.scope = target.scope,
+          .digest = digest,
+          .kind = cache::ContentKind::kBlob,
+          .times = target.registry->settings().times,
+          .source = upstream::make_content_source(exchange.context().client, std::move(query), digest),
+          .tag = std::nullopt};
+}
+
+net::ResponseHead blob_head(Exchange& exchange, const oci::Digest& digest, int status,
+                            metrics::CacheResult how) {
+  net::ResponseHead head = exchange.begin(status, how);
+  head.add("Content-Type", kBlobType)
+      .add("Docker-Content-Digest", digest.to_string())
+      .add("ETag", fmt::format("\"{}\"", digest.to_string()))
+      .add("Accept-Ranges", "bytes");
+  return head;
+}
+
+net::Task<void> describe_blob(Exchange& exchange, const Target& target, Deadline deadline) {
+  auto described = co_await exchange.context().cache.describe(content_request(exchange, target), deadline);
+  if (!described) {
+    co_await exchange.fail(described.error());
+    co_return;
+  }
+  net::ResponseHead head = blob_head(exchange, *target.reference.digest(), 200, described->how);
+  if (described->size) head.add("Content-Length", described->size->count);
+  co_await exchange.send_head(std::move(head), false);
+}
+
+/// The range that the request asks for; If-Range counts only if it names this very content.
+net::RangeRequest requested_range(const net::HttpRequest& request, const oci::Digest& digest) {
+  const auto condition = request.headers.get("if-range");
+  if (condition && *condition != fmt::format("\"{}\"", digest.to_string())) return {};
+  return net::parse_range(request.headers.get("range").value_or(""));
+}
+
+net::Task<void> send_unsatisfiable(Exchange& exchange, const oci::Digest& digest, metrics::CacheResult how,
+                                   std::uint64_t size) {
+  net::ResponseHead head = blob_head(exchange, digest, 416, how);
+  head.add("Content-Range", net::format_unsatisfied_range(size));
+  co_await exchange.send(std::move(head), {});
+}
+
+net::Task<void> send_from_memory(Exchange& exchange, const oci::Digest& digest, metrics::CacheResult how,
+                                 std::string bytes) {
+  const auto part = net::resolve(requested_range(exchange.request(), digest), bytes.size());
+  if (part.kind == net::ResolvedRange::Kind::kUnsatisfiable) {
+    co_await send_unsatisfiable(exchange, digest, how, bytes.size());
+    co_return;
+  }
+  const bool is_part = part.kind == net::ResolvedRange::Kind::kPart;
+  net::ResponseHead head = blob_head(exchange, digest, is_part ? 206 : 200, how);
+  if (is_part) head.add("Content-Range", net::format_content_range(part.range, bytes.size()));
+  co_await exchange.send(std::move(head), bytes.substr(part.range.begin, part.range.length()));
+}
+
+net::Task<void> send_sized(Exchange& exchange, const oci::Digest& digest, metrics::CacheResult how,
+                           cache::Reader& reader, std::uint64_t size) {
+  const auto part = net::resolve(requested_range(exchange.request(), digest), size);
+  if (part.kind == net::ResolvedRange::Kind::kUnsatisfiable) {
+    co_await send_unsatisfiable(exchange, digest, how, size);
+    co_return;
+  }
+  const bool is_part = part.kind == net::ResolvedRange::Kind::kPart;
+  net::ResponseHead head = blob_head(exchange, digest, is_part ? 206 : 200, how);
+  if (is_part) head.add("Content-Range", net::format_content_range(part.range, size));
+  head.add("Content-Length", part.range.length());
+  const bool is_there = co_await exchange.send_head(std::move(head), !part.range.empty());
+  if (!is_there) co_return;
+  auto sent = co_await send_range(exchange, reader, part.range);
+  if (!sent) exchange.break_off(sent.error());
+}
+
+net::Task<void> send_unsized(Exchange& exchange, const oci::Digest& digest, metrics::CacheResult how,
+                             cache::Reader& reader) {
+  net::ResponseHead head = blob_head(exchange, digest, 200, how);
+  head.add("Transfer-Encoding", "chunked");
+  const bool is_there = co_await exchange.send_head(std::move(head), false);
+  if (!is_there) co_return;
+  auto sent = co_await send_chunked(exchange, reader);
+  if (!sent) exchange.break_off(sent.error());
+}
+
+/// Whether nothing may be answered before the whole content is verified: small content, and where the
+/// size has to be known and upstream does not say it.
+bool must_verify_first(const net::HttpRequest& request, std::optional<Bytes> size) {
+  if (size) return *size <= kVerifiedFirst;
+  return request.is_http_1_0 || request.headers.count("range") > 0;
+}
+
+}  // namespace
+
+net::Task<void> serve_blob(Exchange& exchange, Target target) {
+  const oci::Digest digest = *target.reference.digest();
+  const auto deadline = Deadline::after(target.registry->settings().times.first_byte_budget);
+  if (exchange.is_head()) {
+    co_await describe_blob(exchange, target, deadline);
+    co_return;
+  }
+  auto opened = co_await exchange.context().cache.open(content_request(exchange, target), deadline);
+  if (!opened) {
+    co_await exchange.fail(opened.error());
+    co_return;
+  }
+  if (opened->memory) {
+    co_await send_from_memory(exchange, digest, opened->how, std::move(*opened->memory));
+    co_return;
+  }
+  cache::Reader& reader = *opened->reader;
+  if (must_verify_first(exchange.request(), reader.size())) {
+    auto verified = co_await reader.wait_until_verified(reader.size() ? deadline : Deadline::never());
+    if (!verified) {
+      co_await exchange.fail(verified.error());
+      co_return;
+    }
+  }
+  const auto size = reader.size();
+  if (size) {
+    co_await send_sized(exchange, digest, opened->how, reader, size->count);
+  } else {
+    co_await send_unsized(exchange, digest, opened->how, reader);
+  }
+}
+
+}  // namespace layover::proxy

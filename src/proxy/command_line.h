@@ -1,0 +1,29 @@
+// The command line: what is asked for, or why it cannot be understood.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "config/load.h"
+
+namespace layover::proxy {
+
+enum class Command { kServe, kConfigCheck };
+
+struct CommandLine {
+  Command command = Command::kServe;
+  std::optional<std::string> config_file;  // for serve: from -c
+  std::string checked_file;                // for config check
+  config::Overrides overrides;
+};
+
+/// Where parsing ends the program: for --help and --version with 0, for wrong usage with 2.
+struct Exit {
+  int status;
+};
+
+/// Prints help, version or the usage error itself.
+std::expected<CommandLine, Exit> parse_command_line(int argc, const char* const* argv,
+                                                    const std::string& version);
+
+}  // namespace layover::proxy

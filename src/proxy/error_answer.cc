@@ -1,0 +1,87 @@
+// Errors to answers.
+#include "proxy/error_answer.h"
+
+#include <utility>
+
+#include "net/http_headers.h"
+#include "oci/media_type.h"
+
+namespace layover::proxy {
+
+namespace {
+
+using oci::SpecErrorCode;
+
+struct Verdict {
+  int status;
+  SpecErrorCode code;
+};
+
+SpecErrorCode unknown_of(metrics::Kind kind) {
+  switch (kind) {
+    case metrics::Kind::kManifest: return SpecErrorCode::kManifestUnknown;
+    case metrics::Kind::kBlob: return SpecErrorCode::kBlobUnknown;
+    default: return SpecErrorCode::kNameUnknown;
+  }
+}
+
+Verdict verdict_on_refusal(int status, metrics::Kind kind) {
+  switch (status) {
+    case 401: return {401, SpecErrorCode::kUnauthorized};
+    case 403: return {403, SpecErrorCode::kDenied};
+    case 404: return {404, unknown_of(kind)};
+    case 429: return {429, SpecErrorCode::kTooManyRequests};
+    case 503: return {503, SpecErrorCode::kUnavailable};
+    case 504: return {504, SpecErrorCode::kUnavailable};
+    default: break;
+  }
+  if (status >= 400 && status < 500) return {status, SpecErrorCode::kUnknown};
+  return {502, SpecErrorCode::kUnavailable};
+}
+
+Verdict verdict_on(const Error& error, metrics::Kind kind) {
+  const bool is_upstream = error.source() == ErrorSource::kUpstream;
+  switch (error.code()) {
+    case ErrorCode::kInvalid: return {is_upstream ? 502 : 400, SpecErrorCode::kUnknown};
+    case ErrorCode::kNotFound: return {is_upstream ? 502 : 404, unknown_of(kind)};
+    case ErrorCode::kDenied: return {is_upstream ? 502 : 403, SpecErrorCode::kDenied};
+    case ErrorCode::kUnauthorized: return {401, SpecErrorCode::kUnauthorized};
+    case ErrorCode::kUnsupported: return {is_upstream ? 502 : 405, SpecErrorCode::kUnsupported};
+    case ErrorCode::kTimeout: return {504, SpecErrorCode::kUnavailable};
+    case ErrorCode::kNoSpace:
+    case ErrorCode::kIo:
+    case ErrorCode::kBusy:
+    case ErrorCode::kOverloaded:
+    case ErrorCode::kCancelled: return {503, SpecErrorCode::kUnavailable};
+    case ErrorCode::kCorrupt:
+    case ErrorCode::kInternal: return {500, SpecErrorCode::kUnknown};
+    default: return {502, SpecErrorCode::kUnavailable};
+  }
+}
+
+bool is_spec_error(const UpstreamAnswer& answer) {
+  return net::equals_ignoring_case(oci::strip_parameters(answer.content_type), "application/json") &&
+         answer.body.find("\"errors\"") != std::string::npos;
+}
+
+}  // namespace
+
+ErrorAnswer make_answer(int status, SpecErrorCode code, std::string_view message) {
+  return {.status = status,
+          .content_type = "application/json",
+          .body = oci::error_body(code, message),
+          .retry_after = status == 503 ? "5" : ""};
+}
+
+ErrorAnswer answer_for(const Error& error, metrics::Kind kind) {
+  const UpstreamAnswer* upstream = error.answer();
+  const Verdict verdict =
+      upstream != nullptr ? verdict_on_refusal(upstream->status, kind) : verdict_on(error, kind);
+  ErrorAnswer answer = make_answer(verdict.status, verdict.code, error.describe());
+  if (upstream == nullptr) return answer;
+  if (!upstream->retry_after.empty()) answer.retry_after = upstream->retry_after;
+  if (upstream->status == verdict.status && is_spec_error(*upstream)) answer.body = upstream->body;
+  return answer;
+}
+
+}  // namespace layover::proxy

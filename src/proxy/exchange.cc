@@ -1,0 +1,121 @@
+// Answering.
+#include "proxy/exchange.h"
+
+#include <utility>
+
+#include "base/log.h"
+#include "base/random.h"
+
+namespace layover::proxy {
+
+namespace {
+
+metrics::Method method_of(const net::HttpRequest& request) {
+  if (request.is_get()) return metrics::Method::kGet;
+  return request.is_head() ? metrics::Method::kHead : metrics::Method::kOther;
+}
+
+std::string_view header_value(metrics::CacheResult how) {
+  switch (how) {
+    case metrics::CacheResult::kHit: return "HIT";
+    case metrics::CacheResult::kMiss: return "MISS";
+    case metrics::CacheResult::kJoined: return "JOINED";
+    case metrics::CacheResult::kStale: return "STALE";
+    case metrics::CacheResult::kRevalidated: return "REVALIDATED";
+    default: return "BYPASS";
+  }
+}
+
+}  // namespace
+
+Exchange::Exchange(WorkerContext& context, net::ServerConnection& connection, const net::HttpRequest& request)
+    : context_(context),
+      connection_(connection),
+      request_(request),
+      started_(Deadline::Clock::now()),
+      request_id_(Random::system().next_hex()) {
+  record_.method = method_of(request);
+}
+
+Exchange::~Exchange() {
+  record_.sent = Bytes{sent_};
+  const bool is_fetched =
+      record_.cache == metrics::CacheResult::kMiss || record_.cache == metrics::CacheResult::kNone;
+  record_.saved = Bytes{is_fetched ? 0 : sent_};
+  record_.duration = Deadline::Clock::now() - started_;
+  if (record_.code != 0) context_.shared.metrics.count_request(record_);
+}
+
+net::ResponseHead Exchange::begin(int status) {
+  record_.code = status;
+  net::ResponseHead head(status);
+  head.add("Docker-Distribution-Api-Version", "registry/2.0").add("X-Request-Id", request_id_);
+  if (!namespace_.empty()) head.add("OCI-Namespace", namespace_);
+  if (context_.shared.is_stopping.load(std::memory_order_relaxed)) connection_.end_after_this();
+  return head;
+}
+
+net::ResponseHead Exchange::begin(int status, metrics::CacheResult how) {
+  record_.cache = how;
+  net::ResponseHead head = begin(status);
+  head.add("X-Cache", header_value(how));
+  return head;
+}
+
+void Exchange::note_first_byte() {
+  if (!record_.time_to_first_byte) record_.time_to_first_byte = Deadline::Clock::now() - started_;
+}
+
+net::Task<void> Exchange::send(net::ResponseHead head, std::string body) {
+  head.add("Content-Length", body.size());
+  if (!connection_.can_reuse()) head.add("Connection", "close");
+  const std::string_view sent_body = is_head() ? std::string_view{} : body;
+  const std::string text = std::move(head).finish();
+  auto sent = co_await connection_.send(text, sent_body);
+  if (!sent) {
+    break_off(sent.error());
+    co_return;
+  }
+  note_first_byte();
+  sent_ += sent_body.size();
+}
+
+net::Task<bool> Exchange::send_head(net::ResponseHead head, bool has_body) {
+  if (!connection_.can_reuse()) head.add("Connection", "close");
+  const std::string text = std::move(head).finish();
+  auto sent = co_await connection_.send(text, {}, has_body);
+  if (!sent) {
+    break_off(sent.error());
+    co_return false;
+  }
+  note_first_byte();
+  co_return true;
+}
+
+net::Task<Result<void>> Exchange::send_file(int fd, ByteRange range) {
+  return connection_.send_file(fd, range, &sent_);
+}
+
+net::Task<Result<void>> Exchange::send_text(std::string_view text) { return connection_.send(text, {}); }
+
+net::Task<void> Exchange::fail(const Error& error) { return send_error(answer_for(error, record_.kind)); }
+
+net::Task<void> Exchange::fail(ErrorAnswer answer) { return send_error(std::move(answer)); }
+
+net::Task<void> Exchange::send_error(ErrorAnswer answer) {
+  net::ResponseHead head = begin(answer.status);
+  head.add("Content-Type", answer.content_type);
+  if (!answer.retry_after.empty()) head.add("Retry-After", answer.retry_after);
+  co_await send(std::move(head), std::move(answer.body));
+}
+
+void Exchange::break_off(const Error& error) {
+  connection_.end_after_this();
+  if (error.source() == ErrorSource::kClient) {
+    context_.shared.metrics.client_aborts().add();
+    return;
+  }
+  log_warning("an answer was broken off after {} bytes: {}", sent_, error.describe());
+}
+
+}  // namespace layover::proxy

@@ -1,0 +1,72 @@
+// One request of a client and its answer: what handlers use to reply. Keeps the record that becomes the
+// metrics.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/deadline.h"
+#include "base/error.h"
+#include "metrics/metrics.h"
+#include "net/response_head.h"
+#include "net/server_connection.h"
+#include "proxy/error_answer.h"
+#include "proxy/route.h"
+#include "proxy/worker_context.h"
+
+namespace layover::proxy {
+
+/// Owned by the task that serves the request; lives on its loop. One answer per exchange.
+class Exchange {
+ public:
+  Exchange(WorkerContext& context, net::ServerConnection& connection, const net::HttpRequest& request);
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
+  /// Counts the request.
+  ~Exchange();
+
+  WorkerContext& context() { return context_; }
+  const net::HttpRequest& request() const { return request_; }
+  bool is_head() const { return request_.is_head(); }
+
+  /// What the request turned out to be about.
+  void set_kind(metrics::Kind kind) { record_.kind = kind; }
+  void set_registry(metrics::RegistryLabel registry) { record_.registry = registry; }
+  /// Answers carry the registry's name where the client named it by ns.
+  void set_namespace(std::string registry) { namespace_ = std::move(registry); }
+
+  /// An answer's head with what every answer has.
+  net::ResponseHead begin(int status);
+  /// The same with X-Cache; what is served from here counts as saved.
+  net::ResponseHead begin(int status, metrics::CacheResult how);
+
+  /// Sends a whole answer: for HEAD, the head with the body's length alone.
+  net::Task<void> send(net::ResponseHead head, std::string body);
+  /// Sends a head whose body, if there is one, follows by send_file or send_text. False where the client
+  /// has gone.
+  net::Task<bool> send_head(net::ResponseHead head, bool has_body);
+  net::Task<Result<void>> send_file(int fd, ByteRange range);
+  net::Task<Result<void>> send_text(std::string_view text);
+  net::Task<void> fail(const Error& error);
+  net::Task<void> fail(ErrorAnswer answer);
+  /// After the head: the body cannot be completed, or the client has gone. The connection ends short of
+  /// the announced length, in an orderly way.
+  void break_off(const Error& error);
+
+ private:
+  net::Task<void> send_error(ErrorAnswer answer);
+  void note_first_byte();
+
+  WorkerContext& context_;
+  net::ServerConnection& connection_;
+  const net::HttpRequest& request_;
+  const Deadline::Clock::time_point started_;
+  const std::string request_id_;
+  std::string namespace_;
+  metrics::RequestRecord record_;
+  std::uint64_t sent_ = 0;
+};
+
+}  // namespace layover::proxy

@@ -1,0 +1,140 @@
+// The program: settings, server, signals.
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "config/load.h"
+#include "net/offload.h"
+#include "proxy/command_line.h"
+#include "proxy/server.h"
+
+#ifndef LAYOVER_VERSION
+#error "the build defines LAYOVER_VERSION"
+#endif
+
+namespace {
+
+using namespace layover;  // the program's own file
+
+constexpr int kOk = 0;
+constexpr int kFailed = 1;
+constexpr int kWrong = 2;
+constexpr const char* kDefaultConfig = "/etc/layover/layover.json";
+
+sigset_t handled_signals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+  return signals;
+}
+
+std::expected<config::Settings, config::Problems> load_settings(const proxy::CommandLine& line,
+                                                                const config::Environment& environment) {
+  std::expected<config::Settings, config::Problems> settings = config::default_settings(environment);
+  if (line.config_file) {
+    settings = config::load_file(*line.config_file, environment);
+  } else if (FileSystem::system().status(kDefaultConfig)) {
+    settings = config::load_file(kDefaultConfig, environment);
+  }
+  if (!settings) return settings;
+  auto problems = config::apply(line.overrides, environment, *settings);
+  if (!problems.empty()) return std::unexpected(std::move(problems));
+  return settings;
+}
+
+int check_config(const std::string& file, const config::Environment& environment) {
+  const auto settings = config::load_file(file, environment);
+  if (settings) return kOk;
+  fmt::print(stderr, "{}\n", config::to_string(settings.error()));
+  return kWrong;
+}
+
+void greet(const proxy::Server& server, const config::Settings& settings) {
+  for (const std::string& address : server.addresses()) fmt::print("layover serves on http://{}\n", address);
+  const std::string& address = server.addresses().front();
+  fmt::print("  cache:    {}\n  metrics:  http://{}/metrics\n", settings.cache.path, server.admin_address());
+  fmt::print(
+      "  try:      skopeo copy --src-tls-verify=false docker://{}/docker.io/library/alpine:3 "
+      "dir:/tmp/alpine\n",
+      address);
+  fmt::print(
+      "  containerd, in /etc/containerd/certs.d/docker.io/hosts.toml:\n"
+      "    server = \"https://registry-1.docker.io\"\n"
+      "    [host.\"http://{}\"]\n"
+      "      capabilities = [\"pull\", \"resolve\"]\n",
+      address);
+  std::fflush(stdout);
+}
+
+/// Waits for a signal that ends the program; answers SIGHUP.
+void wait_for_end(const sigset_t& signals) {
+  for (;;) {
+    int signal = 0;
+    if (sigwait(&signals, &signal) != 0) continue;
+    if (signal != SIGHUP) return;
+    log_warning("SIGHUP: the configuration cannot be reloaded yet; restart layover to change it");
+  }
+}
+
+/// True once a second signal has come.
+bool has_second_signal(const sigset_t& signals) {
+  const timespec at_once{};
+  const int signal = sigtimedwait(&signals, nullptr, &at_once);
+  return signal == SIGTERM || signal == SIGINT;
+}
+
+int serve(const proxy::CommandLine& line, const config::Environment& environment) {
+  auto loaded = load_settings(line, environment);
+  if (!loaded) {
+    fmt::print(stderr, "{}\n", config::to_string(loaded.error()));
+    return kWrong;
+  }
+  const auto settings = std::make_shared<const config::Settings>(std::move(*loaded));
+  net::configure_offload(environment.processors);
+  // Blocked before any thread starts, so that all threads leave them to this one.
+  const sigset_t signals = handled_signals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);  // sendfile(2) has no MSG_NOSIGNAL
+
+  start_logging(settings->log.level);
+  auto server = proxy::Server::start({.settings = settings,
+                                      .files = FileSystem::system(),
+                                      .clock = Clock::system(),
+                                      .version = LAYOVER_VERSION,
+                                      .revision = LAYOVER_REVISION});
+  if (!server) {
+    stop_logging();
+    fmt::print(stderr, "layover: {}\n", server.error().describe());
+    return kFailed;
+  }
+  greet(**server, *settings);
+  wait_for_end(signals);
+  log_info("stopping: transfers may take up to {} more; a second signal ends them at once",
+           std::chrono::ceil<std::chrono::seconds>(settings->shutdown.delay + settings->shutdown.grace));
+  bool is_hurried = false;
+  const bool is_finished =
+      (*server)->stop([&] { return is_hurried = is_hurried || has_second_signal(signals); });
+  if (is_hurried) std::_Exit(kFailed);
+  if (!is_finished) log_warning("some transfers were cut off");
+  server->reset();
+  stop_logging();
+  return kOk;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const auto line = proxy::parse_command_line(argc, argv, LAYOVER_VERSION);
+  if (!line) return line.error().status;
+  const config::Environment environment = config::Environment::of_process();
+  if (line->command == proxy::Command::kConfigCheck) return check_config(line->checked_file, environment);
+  return serve(*line, environment);
+}

@@ -1,0 +1,94 @@
+// Routing a request.
+#include "proxy/registry_service.h"
+
+#include <optional>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "proxy/blobs.h"
+#include "proxy/error_answer.h"
+#include "proxy/exchange.h"
+#include "proxy/manifests.h"
+#include "proxy/route.h"
+#include "proxy/target.h"
+
+namespace layover::proxy {
+
+namespace {
+
+using oci::SpecErrorCode;
+
+net::Task<void> send_ping(Exchange& exchange) {
+  net::ResponseHead head = exchange.begin(200);
+  head.add("Content-Type", "application/json");
+  co_await exchange.send(std::move(head), "{}");
+}
+
+/// What is refused whatever the registry: methods that change something, and our own requests coming back.
+std::optional<ErrorAnswer> refuse_at_once(const Exchange& exchange, const std::string& instance) {
+  const net::HttpRequest& request = exchange.request();
+  if (!request.is_get() && !request.is_head()) {
+    return make_answer(405, SpecErrorCode::kUnsupported,
+                       "layover is a pull-through cache: it takes no pushes or deletes");
+  }
+  if (request.headers.has_token("cdn-loop", instance)) {
+    return make_answer(508, SpecErrorCode::kUnavailable,
+                       "this request has passed through here before: the chain of mirrors is a loop");
+  }
+  return std::nullopt;
+}
+
+net::Task<void> serve_content(Exchange& exchange, Route route,
+                              std::shared_ptr<const upstream::Registry> registry) {
+  const cache::Scope scope{
+      .registry = registry->settings().name,
+      .repository = oci::canonical_repository(registry->settings().name, *route.repository)};
+  Target target{.registry = std::move(registry), .scope = scope, .reference = *route.reference};
+  if (route.resource == Resource::kManifest) {
+    co_await serve_manifest(exchange, std::move(target));
+  } else {
+    co_await serve_blob(exchange, std::move(target));
+  }
+}
+
+}  // namespace
+
+net::Task<void> serve_registry_request(WorkerContext& context, const oci::RegistryName& default_registry,
+                                       net::ServerConnection& connection, const net::HttpRequest& request) {
+  Exchange exchange(context, connection, request);
+  auto route = parse_route(request.target);
+  if (route) exchange.set_kind(kind_of(route->resource));
+  if (const auto refusal = refuse_at_once(exchange, context.shared.instance)) {
+    co_await exchange.fail(*refusal);
+    co_return;
+  }
+  if (!route) {
+    co_await exchange.fail(make_answer(route.error().status, route.error().code, route.error().message));
+    co_return;
+  }
+  const oci::RegistryName name = route->registry.value_or(default_registry);
+  if (route->has_ns) exchange.set_namespace(name.str());
+  const auto found = context.shared.registries.find(name);
+  if (found == context.shared.registries.end()) {
+    context.shared.metrics.access_denied(metrics::DenialReason::kRegistry).add();
+    co_await exchange.fail(make_answer(
+        403, SpecErrorCode::kDenied,
+        fmt::format(
+            "layover may not reach the registry {}: add \"{}\" to \"registries\" in its configuration",
+            name.str(), name.str())));
+    co_return;
+  }
+  exchange.set_registry(found->second->label());
+  switch (route->resource) {
+    case Resource::kPing: co_await send_ping(exchange); break;
+    case Resource::kManifest:
+    case Resource::kBlob: co_await serve_content(exchange, std::move(*route), found->second); break;
+    case Resource::kTags:
+    case Resource::kReferrers:
+      co_await exchange.fail(make_answer(501, SpecErrorCode::kUnsupported, "layover cannot answer this yet"));
+      break;
+  }
+}
+
+}  // namespace layover::proxy

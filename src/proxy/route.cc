@@ -1,0 +1,144 @@
+// The path is split before it is decoded, so that an encoded slash is never a separator; each part must
+// then fit its grammar, which leaves no room for tricks.
+#include "proxy/route.h"
+
+#include <utility>
+#include <vector>
+
+#include "net/url.h"
+
+namespace layover::proxy {
+
+namespace {
+
+using oci::SpecErrorCode;
+
+std::unexpected<RouteFault> fault(int status, SpecErrorCode code, std::string message) {
+  return std::unexpected(RouteFault{.status = status, .code = code, .message = std::move(message)});
+}
+
+std::expected<std::vector<std::string>, RouteFault> split(std::string_view path) {
+  std::vector<std::string> parts;
+  for (;;) {
+    const auto slash = path.find('/');
+    auto decoded = net::percent_decode(path.substr(0, slash));
+    if (!decoded) return fault(400, SpecErrorCode::kNameInvalid, "the path is not validly percent-encoded");
+    parts.push_back(std::move(*decoded));
+    if (slash == std::string_view::npos) return parts;
+    path.remove_prefix(slash + 1);
+  }
+}
+
+std::expected<std::optional<oci::RegistryName>, RouteFault> registry_of_query(std::string_view query) {
+  std::optional<oci::RegistryName> registry;
+  while (!query.empty()) {
+    const auto end = query.find('&');
+    const std::string_view pair = query.substr(0, end);
+    query = end == std::string_view::npos ? std::string_view{} : query.substr(end + 1);
+    if (!pair.starts_with("ns=")) continue;
+    const auto decoded = net::percent_decode(pair.substr(3));
+    auto parsed = decoded ? oci::RegistryName::parse(*decoded) : std::nullopt;
+    if (!parsed) return fault(400, SpecErrorCode::kNameInvalid, "ns does not name a registry");
+    if (registry && *registry != *parsed) return fault(400, SpecErrorCode::kNameInvalid, "ns is given twice");
+    registry = std::move(parsed);
+  }
+  return registry;
+}
+
+struct Ending {
+  Resource resource;
+  std::size_t parts;  // how many of the path's last parts it takes
+};
+
+/// What the last parts of the path say; nothing where they say nothing we know.
+std::optional<Ending> ending_of(const std::vector<std::string>& parts) {
+  if (parts.size() < 3) return std::nullopt;
+  const std::string& noun = parts[parts.size() - 2];
+  if (noun == "manifests") return Ending{.resource = Resource::kManifest, .parts = 2};
+  if (noun == "blobs") return Ending{.resource = Resource::kBlob, .parts = 2};
+  if (noun == "referrers") return Ending{.resource = Resource::kReferrers, .parts = 2};
+  if (noun == "tags" && parts.back() == "list") return Ending{.resource = Resource::kTags, .parts = 2};
+  return std::nullopt;
+}
+
+std::string join(std::vector<std::string>::const_iterator begin,
+                 std::vector<std::string>::const_iterator end) {
+  std::string joined;
+  for (auto part = begin; part != end; ++part) {
+    if (part != begin) joined += '/';
+    joined += *part;
+  }
+  return joined;
+}
+
+std::expected<void, RouteFault> read_name(Route& route, const std::vector<std::string>& parts,
+                                          std::size_t count) {
+  auto begin = parts.begin();
+  const auto end = begin + static_cast<std::ptrdiff_t>(count);
+  if (!route.registry && oci::looks_like_registry(*begin)) {
+    route.registry = oci::RegistryName::parse(*begin);
+    if (!route.registry)
+      return fault(400, SpecErrorCode::kNameInvalid, "the path's first part names no registry");
+    ++begin;
+  }
+  route.repository = oci::RepositoryName::parse(join(begin, end));
+  if (!route.repository) return fault(400, SpecErrorCode::kNameInvalid, "the repository's name is not valid");
+  return {};
+}
+
+std::expected<void, RouteFault> read_reference(Route& route, const std::string& text) {
+  route.reference = oci::Reference::parse(text);
+  const bool is_digest = route.reference && route.reference->digest() != nullptr;
+  if (route.resource == Resource::kManifest) {
+    if (route.reference) return {};
+    const bool was_digest = text.find(':') != std::string::npos;
+    return fault(400, was_digest ? SpecErrorCode::kDigestInvalid : SpecErrorCode::kTagInvalid,
+                 was_digest ? "the digest is not valid" : "the tag is not valid");
+  }
+  if (!is_digest) return fault(400, SpecErrorCode::kDigestInvalid, "the digest is not valid");
+  return {};
+}
+
+}  // namespace
+
+metrics::Kind kind_of(Resource resource) {
+  switch (resource) {
+    case Resource::kPing: return metrics::Kind::kPing;
+    case Resource::kManifest: return metrics::Kind::kManifest;
+    case Resource::kBlob: return metrics::Kind::kBlob;
+    case Resource::kTags: return metrics::Kind::kTags;
+    case Resource::kReferrers: return metrics::Kind::kReferrers;
+  }
+  return metrics::Kind::kOther;
+}
+
+std::expected<Route, RouteFault> parse_route(std::string_view target) {
+  const auto mark = target.find('?');
+  const std::string_view path = target.substr(0, mark);
+  const std::string_view query =
+      mark == std::string_view::npos ? std::string_view{} : target.substr(mark + 1);
+  if (path != "/v2" && !path.starts_with("/v2/")) {
+    return fault(404, SpecErrorCode::kUnsupported, "only the registry API under /v2/ is served here");
+  }
+  Route route;
+  auto registry = registry_of_query(query);
+  if (!registry) return std::unexpected(registry.error());
+  route.registry = std::move(*registry);
+  route.has_ns = route.registry.has_value();
+  if (path == "/v2" || path == "/v2/") return route;
+
+  auto parts = split(path.substr(4));
+  if (!parts) return std::unexpected(parts.error());
+  const auto ending = ending_of(*parts);
+  if (!ending) return fault(404, SpecErrorCode::kUnsupported, "no such resource in the registry API");
+  route.resource = ending->resource;
+  if (auto name = read_name(route, *parts, parts->size() - ending->parts); !name)
+    return std::unexpected(name.error());
+  if (route.resource != Resource::kTags) {
+    if (auto reference = read_reference(route, parts->back()); !reference)
+      return std::unexpected(reference.error());
+  }
+  return route;
+}
+
+}  // namespace layover::proxy

@@ -1,0 +1,158 @@
+// Start-up in the order of what can fail, and shutdown in the reverse of dependence.
+#include "proxy/server.h"
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "base/random.h"
+#include "cache/sweep.h"
+#include "net/acceptor.h"
+#include "proxy/registry_service.h"
+
+namespace layover::proxy {
+
+namespace {
+
+constexpr std::chrono::milliseconds kPoll{20};
+
+metrics::MetricsOptions metrics_options(const ServerOptions& options) {
+  metrics::MetricsOptions result{.registries = {},
+                                 .loops = options.settings->threads,
+                                 .version = options.version,
+                                 .revision = options.revision};
+  for (const auto& [name, registry] : options.settings->registries) result.registries.push_back(name.str());
+  return result;
+}
+
+}  // namespace
+
+Server::Server(ServerOptions options)
+    : options_(std::move(options)), metrics_(metrics_options(options_)), admin_(metrics_) {}
+
+Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
+  std::unique_ptr<Server> server(new Server(std::move(options)));
+  if (auto opened = server->open(); !opened) return std::unexpected(opened.error());
+  server->start_loops();
+  server->start_sweep();
+  return server;
+}
+
+Result<void> Server::open() {
+  const config::Settings& settings = *options_.settings;
+  auto registries = upstream::make_registries(settings, metrics_);
+  if (!registries) return std::unexpected(registries.error());
+  shared_.reset(new Shared{.settings = options_.settings,
+                           .registries = std::move(*registries),
+                           .metrics = metrics_,
+                           .instance = "layover-" + Random::system().next_hex()});
+
+  for (const config::Listener& listener : settings.listen) {
+    std::string address;
+    auto fd = bind(listener.address, address);
+    if (!fd) return std::unexpected(fd.error());
+    addresses_.push_back(std::move(address));
+    endpoints_.push_back({.fd = std::move(*fd),
+                          .handler = [name = listener.default_registry](WorkerContext& context,
+                                                                        net::ServerConnection& connection,
+                                                                        const net::HttpRequest& request) {
+                            return serve_registry_request(context, name, connection, request);
+                          }});
+  }
+  auto admin = bind(settings.admin.listen, admin_address_);
+  if (!admin) return std::unexpected(admin.error());
+  endpoints_.push_back(
+      {.fd = std::move(*admin),
+       .handler = [this](WorkerContext&, net::ServerConnection& connection, const net::HttpRequest& request) {
+         return admin_.serve(connection, request);
+       }});
+
+  auto cache = cache::Cache::open(options_.files, options_.clock, metrics_,
+                                  {.path = settings.cache.path,
+                                   .loops = settings.threads,
+                                   .complete_abandoned = settings.cache.complete_abandoned});
+  if (!cache) return std::unexpected(cache.error());
+  cache_ = std::move(*cache);
+  metrics_.read_cache_figures_with([this] {
+    const cache::Totals totals = cache_->index().totals();
+    return metrics::CacheFigures{.stored = Bytes{totals.bytes},
+                                 .manifests = totals.manifests,
+                                 .blobs = totals.blobs,
+                                 .index = cache_->index().used()};
+  });
+  return {};
+}
+
+Result<UniqueFd> Server::bind(const config::Endpoint& endpoint, std::string& address) {
+  const auto addresses = net::numeric_address(endpoint.host, endpoint.port);
+  if (addresses.empty()) {
+    return failure(ErrorCode::kInvalid, ErrorSource::kSelf,
+                   fmt::format("{} is no address", config::to_string(endpoint)));
+  }
+  auto fd = net::listen_on(addresses.front());
+  if (fd) address = net::local_address(fd->get()).to_string();
+  return fd;
+}
+
+void Server::start_loops() {
+  std::vector<std::shared_ptr<net::Mailbox>> mailboxes;
+  for (unsigned i = 0; i < options_.settings->threads; ++i) {
+    workers_.push_back(std::make_unique<Worker>(i, *shared_, *cache_, tokens_));
+    mailboxes.push_back(workers_.back()->mailbox());
+  }
+  admin_.watch(std::move(mailboxes));
+  for (const auto& worker : workers_) worker->start();
+  for (std::size_t i = 0; i < endpoints_.size(); ++i) listen(i);
+  admin_.set_ready(true);
+}
+
+// Probes must be answered by a loop that accepts anyway; registry connections are spread over all loops.
+void Server::listen(std::size_t endpoint) {
+  Endpoint& listening = endpoints_[endpoint];
+  workers_.front()->listen(std::move(listening.fd), [this, &listening](UniqueFd accepted) {
+    least_busy().adopt(std::move(accepted), listening.handler);
+  });
+}
+
+void Server::start_sweep() {
+  workers_.back()->mailbox()->post([this] { cache::adopt_unknown_files_later(*cache_); });
+}
+
+Worker& Server::least_busy() {
+  return **std::ranges::min_element(workers_, {}, [](const auto& worker) { return worker->connections(); });
+}
+
+bool Server::is_idle() const {
+  return metrics_.fills_active().value() == 0 &&
+         std::ranges::all_of(workers_, [](const auto& worker) { return worker->requests() == 0; });
+}
+
+bool Server::wait_until(Deadline deadline, const std::function<bool()>& is_done,
+                        const std::function<bool()>& should_hurry) {
+  while (!is_done()) {
+    if (should_hurry() || deadline.has_passed()) return false;
+    std::this_thread::sleep_for(kPoll);
+  }
+  return true;
+}
+
+bool Server::stop(const std::function<bool()>& should_hurry) {
+  const config::Shutdown& shutdown = options_.settings->shutdown;
+  admin_.set_ready(false);
+  shared_->is_stopping.store(true, std::memory_order_relaxed);
+  wait_until(Deadline::after(shutdown.delay), [] { return false; }, should_hurry);
+  workers_.front()->stop_listening();
+  return wait_until(Deadline::after(shutdown.grace), [this] { return is_idle(); }, should_hurry);
+}
+
+Server::~Server() {
+  // Before the cache goes; a scrape that is under way is waited for.
+  metrics_.read_cache_figures_with({});
+  for (const auto& worker : workers_) worker->stop();
+  workers_.clear();
+}
+
+}  // namespace layover::proxy

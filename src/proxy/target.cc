@@ -1,0 +1,24 @@
+// Queries upstream on behalf of a request.
+#include "proxy/target.h"
+
+#include <utility>
+
+namespace layover::proxy {
+
+upstream::Query make_query(Exchange& exchange, const Target& target, metrics::Kind kind, std::string path) {
+  std::string cdn_loop;
+  for (const std::string_view hop : exchange.request().headers.all("cdn-loop")) {
+    cdn_loop += hop;
+    cdn_loop += ", ";
+  }
+  cdn_loop += exchange.context().shared.instance;
+  return {.registry = target.registry,
+          .repository = target.scope.repository,
+          .path = std::move(path),
+          .kind = kind,
+          .is_head = false,
+          .accept = {"*/*"},
+          .cdn_loop = std::move(cdn_loop)};
+}
+
+}  // namespace layover::proxy

@@ -1,0 +1,24 @@
+// What a handler is asked for, once the registry is known and allowed.
+#pragma once
+
+#include <memory>
+
+#include "cache/scope.h"
+#include "net/task.h"
+#include "oci/reference.h"
+#include "proxy/exchange.h"
+#include "upstream/client.h"
+#include "upstream/registry.h"
+
+namespace layover::proxy {
+
+struct Target {
+  std::shared_ptr<const upstream::Registry> registry;
+  cache::Scope scope;
+  oci::Reference reference;
+};
+
+/// A query upstream for the target's repository, with the hop noted against loops of caches.
+upstream::Query make_query(Exchange& exchange, const Target& target, metrics::Kind kind, std::string path);
+
+}  // namespace layover::proxy

@@ -1,0 +1,168 @@
+// A worker's thread, and the life of a client's connection on it.
+#include "proxy/worker.h"
+
+#include <exception>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "net/acceptor.h"
+#include "net/response_head.h"
+#include "net/task_group.h"
+#include "proxy/error_answer.h"
+#include "upstream/client.h"
+
+namespace layover::proxy {
+
+namespace {
+
+/// Adds one for as long as it lives.
+class Counted {
+ public:
+  explicit Counted(std::atomic<std::size_t>& count) : count_(count) {
+    count_.fetch_add(1, std::memory_order_relaxed);
+  }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+  ~Counted() { count_.fetch_sub(1, std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::size_t>& count_;
+};
+
+class CountedConnection {
+ public:
+  CountedConnection(std::atomic<std::size_t>& count, metrics::Gauge gauge) : count_(count), gauge_(gauge) {
+    gauge_.add();
+  }
+  CountedConnection(const CountedConnection&) = delete;
+  CountedConnection& operator=(const CountedConnection&) = delete;
+  ~CountedConnection() {
+    gauge_.sub();
+    count_.fetch_sub(1, std::memory_order_relaxed);  // adopt() added it
+  }
+
+ private:
+  std::atomic<std::size_t>& count_;
+  metrics::Gauge gauge_;
+};
+
+net::ServerLimits server_limits(const config::Limits& limits) {
+  return {.header_timeout = limits.header_timeout,
+          .send_timeout = limits.send_timeout,
+          .keep_alive = limits.keep_alive,
+          .max_header_bytes = limits.max_header_bytes};
+}
+
+}  // namespace
+
+/// In the order of dependence: connections use the cache, its fills use the client.
+struct Worker::OnLoop {
+  upstream::Client client;
+  cache::LoopCache cache;
+  WorkerContext context;
+  net::TaskGroup connections;
+  std::vector<std::unique_ptr<net::Acceptor>> acceptors;
+
+  OnLoop(Worker& worker, net::Loop& loop)
+      : client(loop, worker.tokens_, worker.shared_.metrics),
+        cache(worker.cache_, loop),
+        context{.shared = worker.shared_, .loop = loop, .client = client, .cache = cache},
+        connections(loop) {}
+};
+
+Worker::Worker(unsigned index, Shared& shared, cache::Cache& cache, upstream::TokenTable& tokens)
+    : index_(index),
+      shared_(shared),
+      cache_(cache),
+      tokens_(tokens),
+      loop_(std::make_unique<net::Loop>(index)) {}
+
+Worker::~Worker() = default;
+
+void Worker::start() {
+  thread_ = std::thread([this] { run(); });
+}
+
+void Worker::run() {
+  metrics::set_cell_index(index_);
+  {
+    OnLoop on_loop(*this, *loop_);
+    on_loop_ = &on_loop;
+    on_loop.client.start();
+    loop_->run();
+    on_loop_ = nullptr;
+  }
+  loop_.reset();
+}
+
+void Worker::stop() {
+  loop_->stop();
+  thread_.join();
+}
+
+void Worker::listen(UniqueFd listening, std::function<void(UniqueFd)> hand_out) {
+  mailbox()->post([this, fd = std::move(listening), hand_out = std::move(hand_out)]() mutable {
+    on_loop_->acceptors.push_back(std::make_unique<net::Acceptor>(
+        *loop_, std::move(fd),
+        [hand_out = std::move(hand_out)](UniqueFd accepted, const net::SocketAddress&) {
+          hand_out(std::move(accepted));
+        }));
+  });
+}
+
+void Worker::stop_listening() {
+  mailbox()->post([this] { on_loop_->acceptors.clear(); });
+}
+
+void Worker::adopt(UniqueFd fd, const RequestHandler& handler) {
+  connections_.fetch_add(1, std::memory_order_relaxed);
+  mailbox()->post([this, fd = std::move(fd), &handler]() mutable {
+    on_loop_->connections.spawn(serve(std::move(fd), handler));
+  });
+}
+
+net::Task<void> Worker::serve(UniqueFd fd, const RequestHandler& handler) {
+  const CountedConnection counted(connections_, shared_.metrics.connections(metrics::Side::kClient));
+  net::ServerConnection connection(net::Connection(net::Socket(*loop_, std::move(fd)), ErrorSource::kClient),
+                                   server_limits(shared_.settings->limits));
+  do {
+    auto request = co_await connection.read_request();
+    if (!request) {
+      co_await answer_fault(connection, request.error());
+      break;
+    }
+    if (*request == nullptr) break;
+    co_await answer(connection, handler, **request);
+  } while (connection.can_reuse());
+  co_await connection.close_orderly();
+}
+
+net::Task<void> Worker::answer(net::ServerConnection& connection, const RequestHandler& handler,
+                               const net::HttpRequest& request) {
+  const Counted counted(requests_);
+  try {
+    co_await handler(on_loop_->context, connection, request);
+  } catch (const std::exception& bug) {
+    // A bug, but one client's: the others go on.
+    log_error("a request failed in a way that is a bug, please report it: {}", bug.what());
+    connection.end_after_this();
+  }
+}
+
+net::Task<void> Worker::answer_fault(net::ServerConnection& connection, const net::RequestFault& fault) {
+  const ErrorAnswer answer = make_answer(fault.status, oci::SpecErrorCode::kUnsupported, fault.message);
+  net::ResponseHead head(fault.status);
+  head.add("Content-Type", answer.content_type)
+      .add("Content-Length", answer.body.size())
+      .add("Connection", "close");
+  const std::string text = std::move(head).finish();
+  auto sent = co_await connection.send(text, answer.body);
+  metrics::RequestRecord record;
+  record.code = fault.status;
+  record.sent = Bytes{sent ? answer.body.size() : 0};
+  shared_.metrics.count_request(record);
+}
+
+}  // namespace layover::proxy

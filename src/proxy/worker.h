@@ -1,0 +1,68 @@
+// One loop with everything that lives on it: its connections, its end of the cache, its upstream client.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <thread>
+
+#include "base/unique_fd.h"
+#include "cache/cache.h"
+#include "net/loop.h"
+#include "net/server_connection.h"
+#include "net/socket_address.h"
+#include "proxy/worker_context.h"
+#include "upstream/tokens.h"
+
+namespace layover::proxy {
+
+/// Answers one request; the references outlive the task that it returns.
+using RequestHandler =
+    std::function<net::Task<void>(WorkerContext&, net::ServerConnection&, const net::HttpRequest&)>;
+
+/// Thread-safe but for start and stop, which the thread that owns it calls.
+class Worker {
+ public:
+  /// `cache` and `tokens` are shared by all workers and outlive them.
+  Worker(unsigned index, Shared& shared, cache::Cache& cache, upstream::TokenTable& tokens);
+  ~Worker();
+
+  void start();
+  /// Ends the loop, cancels what is left on it, and waits for its thread.
+  void stop();
+
+  const std::shared_ptr<net::Mailbox>& mailbox() const { return loop_->mailbox(); }
+  /// Accepts connections at the listening descriptor, on this loop, and gives each to `hand_out`.
+  void listen(UniqueFd listening, std::function<void(UniqueFd)> hand_out);
+  /// Closes all listening descriptors.
+  void stop_listening();
+  /// Takes over an accepted connection. `handler` outlives the worker.
+  void adopt(UniqueFd fd, const RequestHandler& handler);
+
+  std::size_t connections() const { return connections_.load(std::memory_order_relaxed); }
+  /// Requests being answered.
+  std::size_t requests() const { return requests_.load(std::memory_order_relaxed); }
+
+ private:
+  /// What lives and dies on the loop's thread.
+  struct OnLoop;
+
+  void run();
+  net::Task<void> serve(UniqueFd fd, const RequestHandler& handler);
+  net::Task<void> answer(net::ServerConnection& connection, const RequestHandler& handler,
+                         const net::HttpRequest& request);
+  net::Task<void> answer_fault(net::ServerConnection& connection, const net::RequestFault& fault);
+
+  const unsigned index_;
+  Shared& shared_;
+  cache::Cache& cache_;
+  upstream::TokenTable& tokens_;
+  std::unique_ptr<net::Loop> loop_;
+  OnLoop* on_loop_ = nullptr;  // the loop's thread only
+  std::atomic<std::size_t> connections_{0};
+  std::atomic<std::size_t> requests_{0};
+  std::thread thread_;
+};
+
+}  // namespace layover::proxy

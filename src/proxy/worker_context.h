@@ -1,0 +1,34 @@
+// What a request's handler works with on its loop. Everything here outlives every request.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "cache/cache.h"
+#include "config/settings.h"
+#include "metrics/metrics.h"
+#include "upstream/client.h"
+#include "upstream/registry.h"
+
+namespace layover::proxy {
+
+/// Shared by all loops; immutable but for the flags.
+struct Shared {
+  std::shared_ptr<const config::Settings> settings;
+  upstream::Registries registries;
+  metrics::Metrics& metrics;
+  /// This process among caches that may form a chain (RFC 8586): "layover-<random>".
+  std::string instance;
+  std::atomic<bool> is_stopping{false};
+};
+
+/// One loop's.
+struct WorkerContext {
+  Shared& shared;
+  net::Loop& loop;
+  upstream::Client& client;
+  cache::LoopCache& cache;
+};
+
+}  // namespace layover::proxy
