@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -77,6 +78,12 @@ class Cache {
     std::chrono::seconds pause;
   };
 
+  /// Tags whose content has not been asked for yet.
+  struct PendingTags {
+    std::vector<PutTag> tags;
+    Deadline until;
+  };
+
   Cache(std::unique_ptr<Directory> directory, std::unique_ptr<Index> index, const Clock& clock,
         metrics::Metrics& metrics, CacheOptions options);
 
@@ -89,6 +96,7 @@ class Cache {
   Committer committer_;
   net::KeyedTable<FillKey, FillState, FillKeyHash> fills_;
   net::KeyedTable<FillKey, Distrust, FillKeyHash> distrusted_;
+  net::KeyedTable<FillKey, PendingTags, FillKeyHash> pending_tags_;
 };
 
 /// One loop's end of the cache: owns the fills that were started on this loop. Lives on the loop.
@@ -101,6 +109,10 @@ class LoopCache {
   net::Task<Result<Opened>> open(ContentRequest request, Deadline deadline);
   /// For HEAD: never starts a download.
   net::Task<Result<Described>> describe(ContentRequest request, Deadline deadline);
+
+  /// A tag that leads to content which is not asked for now (HEAD): recorded at once where the content is
+  /// stored under that scope, else with the download that follows soon.
+  void remember_tag(PutTag tag);
 
   Index::Snapshot snapshot() { return cache_.index().snapshot(loop_.index()); }
   IndexWriter& writer() { return cache_.writer(); }
@@ -132,6 +144,7 @@ class LoopCache {
   net::Task<Result<std::optional<Opened>>> open_stored(const ContentRequest& request, Stored stored,
                                                        Deadline deadline);
   net::Task<Result<std::optional<Opened>>> open_fill(const ContentRequest& request, Deadline deadline);
+  void attach_pending_tags(FillState& fill);
   net::Task<Result<bool>> join(const ContentRequest& request, FillState& fill, Deadline deadline);
   Result<void> check_distrust(const FillKey& key) const;
   void note_mismatch(const FillKey& key);

@@ -18,6 +18,12 @@ namespace {
 /// download that was committed in between.
 constexpr int kRounds = 4;
 
+/// Between an engine's HEAD of a tag and its GET of the digest lie milliseconds.
+constexpr std::chrono::minutes kPendingTime{5};
+constexpr std::size_t kPendingPerContent = 16;
+constexpr std::size_t kPendingSweep = 1024;
+constexpr std::size_t kPendingLimit = 4096;
+
 bool is_verdict(const Error& error) {
   return error.code() == ErrorCode::kNotFound || error.code() == ErrorCode::kDenied ||
          error.code() == ErrorCode::kUnauthorized;
@@ -200,6 +206,7 @@ net::Task<Result<std::optional<Opened>>> LoopCache::open_fill(const ContentReque
                                               : metrics::CacheResult::kJoined;
   bool was_confirmed = false;
   if (is_new) {
+    attach_pending_tags(*fill);
     fills_.spawn(run_fill(fill, request.source, deadline));
   } else if (!fill->is_admitted(request.scope, request.kind)) {
     auto joined = co_await join(request, *fill, deadline);
@@ -216,6 +223,42 @@ net::Task<Result<std::optional<Opened>>> LoopCache::open_fill(const ContentReque
   }
   co_return std::optional(
       Opened{.how = how, .media_type = fill->media_type(), .memory = {}, .reader = std::move(reader)});
+}
+
+void LoopCache::remember_tag(PutTag tag) {
+  const oci::Digest digest = tag.record.digest;
+  bool is_stored = false;
+  {
+    const Index::Snapshot index = snapshot();
+    is_stored = index.content(digest) && index.grant(tag.scope, digest, ContentKind::kManifest);
+  }
+  if (is_stored) {
+    std::vector<Change> changes;
+    changes.emplace_back(std::move(tag));
+    writer().write_later(std::move(changes));
+    return;
+  }
+  auto& pending = cache_.pending_tags_;
+  if (pending.size() >= kPendingSweep) {
+    pending.erase_if([](const Cache::PendingTags& tags) { return tags.until.has_passed(); });
+  }
+  if (pending.size() >= kPendingLimit) return;
+  const FillKey key{.registry = tag.scope.registry, .digest = digest};
+  const auto known = pending.find(key);
+  auto renewed = std::make_shared<Cache::PendingTags>(Cache::PendingTags{
+      .tags = known ? known->tags : std::vector<PutTag>(), .until = Deadline::after(kPendingTime)});
+  if (renewed->tags.size() < kPendingPerContent) renewed->tags.push_back(std::move(tag));
+  pending.put(key, std::move(renewed));
+}
+
+void LoopCache::attach_pending_tags(FillState& fill) {
+  const auto pending = cache_.pending_tags_.find(fill.key());
+  if (!pending) return;
+  // A tag of another repository waits for that repository's own right to the content.
+  for (const PutTag& tag : pending->tags) {
+    if (tag.scope == fill.leader()) fill.record_when_stored(tag);
+  }
+  cache_.pending_tags_.erase(fill.key(), pending);
 }
 
 // Lets another scope into a running fill once upstream has said that it may read the content. False

@@ -18,8 +18,9 @@ constexpr std::size_t kDeepest = 32;
 /// The parser's reason without its prefix, which tells a position, and without the text that it read,
 /// which may be anything.
 std::string reason_of(std::string_view what) {
-  if (const auto bracket = what.find("] "); bracket != std::string_view::npos)
+  if (const auto bracket = what.find("] "); bracket != std::string_view::npos) {
     what.remove_prefix(bracket + 2);
+  }
   if (const auto dash = what.find(" - "); dash != std::string_view::npos) what.remove_prefix(dash + 3);
   const auto last_read = what.find("; last read: '");
   if (last_read == std::string_view::npos) return std::string(what);

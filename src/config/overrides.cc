@@ -52,8 +52,9 @@ void check_rules(const Overrides& overrides, const Settings& settings, Problems&
     }
   }
   for (const auto& [name, registry] : settings.registries) {
-    if (auto problem = exposed_credentials(registry, settings.listen))
+    if (auto problem = exposed_credentials(registry, settings.listen)) {
       add(problems, flag, std::move(*problem));
+    }
   }
 }
 
@@ -64,8 +65,9 @@ Problems apply(const Overrides& overrides, const Environment& environment, Setti
   Settings changed = settings;
   if (!overrides.listen.empty()) replace_listeners(overrides.listen, changed, problems);
   if (overrides.admin) {
-    if (const auto endpoint = endpoint_of("--admin", *overrides.admin, problems))
+    if (const auto endpoint = endpoint_of("--admin", *overrides.admin, problems)) {
       changed.admin.listen = *endpoint;
+    }
   }
   if (overrides.cache) {
     if (overrides.cache->empty()) add(problems, "--cache", "expected the path of a directory");

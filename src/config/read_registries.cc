@@ -27,8 +27,9 @@ bool has_control_character(std::string_view text) {
 template <typename T>
 void read_list(const Value& value, std::string_view expected, std::optional<T> (*parse)(std::string_view),
                std::vector<T>& out) {
-  if (value.node.kind != Node::Kind::kList)
+  if (value.node.kind != Node::Kind::kList) {
     return value.expected(fmt::format("a list of strings, each {}", expected));
+  }
   for (std::size_t i = 0; i < value.node.items.size(); ++i) {
     const Value item{value.node.items[i], item_path(value.path, i), value.report};
     const std::string* text = item.text(expected);

@@ -9,7 +9,6 @@
 namespace layover::metrics {
 namespace {
 
-using prometheus::ClientMetric;
 using prometheus::MetricFamily;
 using prometheus::MetricType;
 
@@ -133,7 +132,7 @@ FillFamilies::FillFamilies(const FamilyContext& context)
       results(counter(context, "layover_fills_total", "Downloads into the cache that ended.",
                       {label<FillResult>("result", kFillResults)})) {}
 
-Metrics::Families::Families(MetricsOptions options)
+Metrics::Families::Families(const MetricsOptions& options)
     : context{options.loops, registry_label(options.registries)},
       client(context),
       upstream(context),

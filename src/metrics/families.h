@@ -57,7 +57,7 @@ struct FillFamilies {
 /// Thread-safe.
 class Metrics::Families final : public prometheus::Collectable {
  public:
-  explicit Families(MetricsOptions options);
+  explicit Families(const MetricsOptions& options);
 
   std::vector<prometheus::MetricFamily> Collect() const override;
 

@@ -32,10 +32,10 @@ constexpr auto kCodeIndexes = [] {
   return indexes;
 }();
 
-template <std::size_t count, typename Value>
-std::string_view name_at(const std::string_view (&names)[count], Value value) {
+template <std::size_t Count, typename Value>
+std::string_view name_at(const std::string_view (&names)[Count], Value value) {
   const auto index = static_cast<std::size_t>(value);
-  return index < count ? names[index] : "other";
+  return index < Count ? names[index] : "other";
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ std::size_t position(const FamilyContext& context, RegistryLabel registry) {
 
 }  // namespace
 
-Metrics::Metrics(MetricsOptions options) : families_(std::make_unique<Families>(std::move(options))) {}
+Metrics::Metrics(const MetricsOptions& options) : families_(std::make_unique<Families>(options)) {}
 Metrics::~Metrics() = default;
 
 RegistryLabel Metrics::registry(std::string_view name) const {

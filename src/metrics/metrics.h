@@ -48,7 +48,7 @@ struct MetricsOptions {
 /// Thread-safe. Outlives the handles it gives out and everything that counts.
 class Metrics {
  public:
-  explicit Metrics(MetricsOptions options);
+  explicit Metrics(const MetricsOptions& options);
   ~Metrics();
   Metrics(const Metrics&) = delete;
   Metrics& operator=(const Metrics&) = delete;

@@ -91,8 +91,9 @@ std::optional<std::string> canonical_host(std::string_view written) {
 
 std::optional<std::uint16_t> parse_port(std::string_view text) {
   std::uint16_t port = 0;
-  const char* end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data(), end, port);
+  const char* begin = text.data();
+  const char* end = begin + text.size();
+  const auto [rest, error] = std::from_chars(begin, end, port);
   if (error != std::errc() || rest != end || port == 0 || text.size() > 5) return std::nullopt;
   return port;
 }

@@ -20,8 +20,9 @@ bool is_separator(std::string_view text) {
 
 // [a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*
 bool is_name_component(std::string_view text) {
-  if (text.empty() || !is_lower_alphanumeric(text.front()) || !is_lower_alphanumeric(text.back()))
+  if (text.empty() || !is_lower_alphanumeric(text.front()) || !is_lower_alphanumeric(text.back())) {
     return false;
+  }
   std::size_t at = 0;
   while (at < text.size()) {
     while (at < text.size() && is_lower_alphanumeric(text[at])) ++at;

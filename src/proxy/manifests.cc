@@ -179,6 +179,7 @@ net::Task<void> serve_manifest(Exchange& exchange, Target target) {
       co_return;
     }
     if (*described) {
+      if (tag != nullptr && tag->record) exchange.context().cache.remember_tag(std::move(*tag->record));
       net::ResponseHead head =
           manifest_head(exchange, digest, (*described)->how, oci::strip_parameters((*described)->media_type));
       head.add("Content-Length", (*described)->size->count);

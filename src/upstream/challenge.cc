@@ -58,8 +58,8 @@ class Scanner {
         rest_.remove_prefix(i + 1);
         return value;
       }
-      if (rest_[i] == '\\' && ++i == rest_.size()) break;
-      value += rest_[i];
+      if (rest_[i] == '\\') ++i;  // the next character stands for itself
+      if (i < rest_.size()) value += rest_[i];
     }
     rest_ = {};
     return std::nullopt;
