@@ -238,12 +238,17 @@ void LoopCache::remember_tag(PutTag tag) {
     writer().write_later(std::move(changes));
     return;
   }
+  const FillKey key{.registry = tag.scope.registry, .digest = digest};
+  const auto fill = cache_.fills_.find(key);
+  if (fill && fill->is_admitted(tag.scope, ContentKind::kManifest)) {
+    fill->record_when_stored(std::move(tag));
+    return;
+  }
   auto& pending = cache_.pending_tags_;
   if (pending.size() >= kPendingSweep) {
     pending.erase_if([](const Cache::PendingTags& tags) { return tags.until.has_passed(); });
   }
   if (pending.size() >= kPendingLimit) return;
-  const FillKey key{.registry = tag.scope.registry, .digest = digest};
   const auto known = pending.find(key);
   auto renewed = std::make_shared<Cache::PendingTags>(Cache::PendingTags{
       .tags = known ? known->tags : std::vector<PutTag>(), .until = Deadline::after(kPendingTime)});

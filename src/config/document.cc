@@ -142,7 +142,8 @@ bool TreeBuilder::parse_error(std::size_t offset, const std::string&,
   std::string message = "not valid JSON: " + reason_of(what);
   // The parser's offset is the end of what it read: exact inside a token that is malformed in itself,
   // else past the token that stands where another was due.
-  if (what.find("; last read: '") != std::string_view::npos) {
+  const bool is_second_comma = what.find("unexpected ','") != std::string_view::npos;
+  if (is_second_comma || what.find("; last read: '") != std::string_view::npos) {
     cursor_.advance_to(offset == 0 ? 0 : offset - 1);
   } else {
     cursor_.find_token();

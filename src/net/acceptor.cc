@@ -27,6 +27,9 @@ Result<UniqueFd> listen_on(const SocketAddress& address) {
   if (!fd.is_open()) return std::unexpected(system_error(errno, ErrorSource::kSelf, "making a socket"));
   const int on = 1;
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  // [::] means IPv6 alone, whatever the system's default, so that 0.0.0.0 may stand beside it.
+  if (address.storage.ss_family == AF_INET6)
+    ::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
   if (::bind(fd.get(), address.get(), address.length) != 0 || ::listen(fd.get(), kBacklog) != 0) {
     const int problem = errno;
     const std::string what = fmt::format("cannot listen on {}", address.to_string());
@@ -37,13 +40,6 @@ Result<UniqueFd> listen_on(const SocketAddress& address) {
     return std::unexpected(system_error(problem, ErrorSource::kSelf, what));
   }
   return fd;
-}
-
-SocketAddress local_address(int fd) {
-  SocketAddress address;
-  address.length = sizeof address.storage;
-  ::getsockname(fd, address.get(), &address.length);
-  return address;
 }
 
 struct Acceptor::State final : Timer {

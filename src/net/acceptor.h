@@ -14,8 +14,6 @@ namespace layover::net {
 
 /// Binds and listens. Errors name the address and the mend: kBusy for a port in use. Any thread.
 Result<UniqueFd> listen_on(const SocketAddress& address);
-/// The address a listening descriptor is bound to: the real port where 0 was asked for.
-SocketAddress local_address(int fd);
 
 /// Lives on its loop.
 class Acceptor {

@@ -13,16 +13,19 @@ constexpr std::size_t kMaxFields = 128;
 /// The longest legal target (a name of 255, a digest, a query) is under 1 KiB.
 constexpr std::size_t kMaxTargetBytes = 8192;
 
+/// RFC 9110 5.6.2.
 bool is_token_char(char c) {
-  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+         std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
 }
+
+bool is_token(std::string_view text) { return !text.empty() && std::ranges::all_of(text, is_token_char); }
 
 /// "WORD SP target SP HTTP/..." with a word that no method has.
 bool is_unknown_method(std::string_view head) {
   const auto line = head.substr(0, head.find('\r'));
   const auto space = line.find(' ');
-  return space != std::string_view::npos && space > 0 && space < 32 &&
-         std::ranges::all_of(line.substr(0, space), is_token_char) &&
+  return space != std::string_view::npos && space > 0 && space < 32 && is_token(line.substr(0, space)) &&
          line.find(" HTTP/1.") != std::string_view::npos;
 }
 
@@ -165,6 +168,9 @@ RequestParser::Progress RequestParser::check_head() {
   const HttpHeaders& headers = request_.headers;
   if (parser_.http_major != 1) return refuse(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
   if (headers.size() > kMaxFields) return refuse(431, "too many header fields");
+  for (std::size_t i = 0; i < headers.size(); ++i) {
+    if (!is_token(headers.at(i).name)) return refuse(400, "a header field's name is not valid");
+  }
   const std::size_t hosts = headers.count("host");
   // RFC 9112 3.2: exactly one Host in an HTTP/1.1 request.
   if (hosts > 1 || (hosts == 0 && !request_.is_http_1_0))

@@ -64,6 +64,20 @@ std::vector<SocketAddress> numeric_address(const std::string& host, std::uint16_
   return get_addresses(host, port, AI_NUMERICHOST).addresses;
 }
 
+SocketAddress local_address(int fd) {
+  SocketAddress address;
+  address.length = sizeof address.storage;
+  ::getsockname(fd, address.get(), &address.length);
+  return address;
+}
+
+SocketAddress peer_address(int fd) {
+  SocketAddress address;
+  address.length = sizeof address.storage;
+  ::getpeername(fd, address.get(), &address.length);
+  return address;
+}
+
 Result<std::vector<SocketAddress>> look_up(const std::string& host, std::uint16_t port) {
   Found found = get_addresses(host, port, AI_ADDRCONFIG);
   if (found.code != 0) {

@@ -28,6 +28,10 @@ struct SocketAddress {
 /// The address of a numeric IPv4 or IPv6 host; nothing if `host` is a name.
 std::vector<SocketAddress> numeric_address(const std::string& host, std::uint16_t port);
 
+/// The address a descriptor is bound to (the real port where 0 was asked for), and that of its peer.
+SocketAddress local_address(int fd);
+SocketAddress peer_address(int fd);
+
 /// getaddrinfo(3) for a stream socket. Blocks: offload pool or start-up only. kDns.
 Result<std::vector<SocketAddress>> look_up(const std::string& host, std::uint16_t port);
 

@@ -98,7 +98,15 @@ net::Task<Result<void>> Exchange::send_file(int fd, ByteRange range) {
 
 net::Task<Result<void>> Exchange::send_text(std::string_view text) { return connection_.send(text, {}); }
 
-net::Task<void> Exchange::fail(const Error& error) { return send_error(answer_for(error, record_.kind)); }
+net::Task<void> Exchange::fail(const Error& error) {
+  ErrorAnswer answer = answer_for(error, record_.kind);
+  // What a client can act on (404 and the like) is its own affair; the rest is the operator's.
+  if (answer.status >= 500) {
+    const std::string_view path = std::string_view(request_.target).substr(0, request_.target.find('?'));
+    log_warning("{} {} {}: {} ({})", answer.status, request_.method, path, error.describe(), request_id_);
+  }
+  return send_error(std::move(answer));
+}
 
 net::Task<void> Exchange::fail(ErrorAnswer answer) { return send_error(std::move(answer)); }
 

@@ -23,6 +23,9 @@ std::expected<std::vector<std::string>, RouteFault> split(std::string_view path)
     const auto slash = path.find('/');
     auto decoded = net::percent_decode(path.substr(0, slash));
     if (!decoded) return fault(400, SpecErrorCode::kNameInvalid, "the path is not validly percent-encoded");
+    if (decoded->find('/') != std::string::npos) {
+      return fault(400, SpecErrorCode::kNameInvalid, "an encoded slash in the path");
+    }
     parts.push_back(std::move(*decoded));
     if (slash == std::string_view::npos) return parts;
     path.remove_prefix(slash + 1);

@@ -85,7 +85,10 @@ net::Task<Result<Response>> Client::send(Query query, Deadline deadline) {
   std::string authorization = tokens_.current(token_key(query));
   for (const bool may_authorize : {true, false}) {
     auto response = co_await send_with(query, authorization, deadline);
-    if (!response) co_return response;
+    if (!response) {
+      co_return std::unexpected(
+          response.error().within(fmt::format("{} cannot be asked", query.registry->name())));
+    }
     const int status = response->info().status;
     if (status == 200 || status == 206) co_return response;
 
@@ -94,7 +97,10 @@ net::Task<Result<Response>> Client::send(Query query, Deadline deadline) {
       auto discarded = co_await response->read_all(kMaxErrorBody);
       (void)discarded;  // read only so that the connection can be used again
       auto authorized = co_await authorize(query, *challenge, authorization, deadline);
-      if (!authorized) co_return std::unexpected(authorized.error());
+      if (!authorized) {
+        co_return std::unexpected(authorized.error().within(
+            fmt::format("no token for {} of {}", query.repository.str(), query.registry->name())));
+      }
       authorization = std::move(*authorized);
       continue;
     }

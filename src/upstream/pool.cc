@@ -38,25 +38,27 @@ net::Task<Result<Lease>> ConnectionPool::take(std::shared_ptr<const Registry> re
     idle.pop_back();
     if (!entry.until.has_passed() && entry.lease.connection().is_reusable()) co_return std::move(entry.lease);
   }
-  const bool is_own = purpose == DestinationPolicy::Purpose::kRegistry;
-  net::DialTarget target{
-      .host = url.host,
-      .port = url.port,
-      .tls = url.scheme == net::Scheme::kHttps ? registry->tls() : nullptr,
-      .permit = [registry, purpose, is_own](const net::SocketAddress& address) -> Result<void> {
-        const auto ip = net::IpAddress::from_sockaddr(*address.get());
-        if (!ip) {
-          return failure(ErrorCode::kDenied, ErrorSource::kUpstream, "neither IPv4 nor IPv6");
-        }
-        auto permitted = registry->policy().may_connect(*ip, registry->own_class(), purpose);
-        if (permitted && is_own) registry->note_own_class(net::classify(*ip));
-        return permitted;
-      }};
+  net::DialTarget target{.host = url.host,
+                         .port = url.port,
+                         .tls = url.scheme == net::Scheme::kHttps ? registry->tls() : nullptr,
+                         .permit = [registry, purpose](const net::SocketAddress& address) -> Result<void> {
+                           const auto ip = net::IpAddress::from_sockaddr(*address.get());
+                           if (!ip) {
+                             return failure(ErrorCode::kDenied, ErrorSource::kUpstream,
+                                            "neither IPv4 nor IPv6");
+                           }
+                           return registry->policy().may_connect(*ip, registry->own_class(), purpose);
+                         }};
   auto connection =
       co_await net::dial(loop_, std::move(target), registry->settings().times.connect_timeout, deadline);
   if (!connection) {
     co_return std::unexpected(
         connection.error().within(fmt::format("{} cannot be reached", url.authority())));
+  }
+  if (purpose == DestinationPolicy::Purpose::kRegistry) {
+    const net::SocketAddress reached = net::peer_address(connection->fd());
+    if (const auto ip = net::IpAddress::from_sockaddr(*reached.get()))
+      registry->note_own_class(net::classify(*ip));
   }
   co_return Lease(net::ClientConnection(std::move(*connection)),
                   metrics_.connections(metrics::Side::kUpstream), std::move(key), false);
