@@ -1,0 +1,18 @@
+# The Debian packages that each purpose needs, by name. Sourced by ./run and ./test.
+# An entry "package/command" also counts as installed where another package brought that command.
+
+BUILD_PACKAGES=(
+  clang-19 lld-19 libclang-rt-19-dev cmake ninja-build pkg-config ca-certificates
+  libuv1-dev node-llhttp libssl-dev liblmdb-dev zlib1g-dev
+  nlohmann-json3-dev prometheus-cpp-dev libcli11-dev libspdlog-dev libfmt-dev
+)
+
+# Unit and integration tests, and the style checks that are fast.
+TEST_PACKAGES=(catch2 libbenchmark-dev python3 clang-format-19)
+
+# Everything else that a full run needs: readable sanitizer reports, static analysis, and the engines,
+# registry and tools of the end-to-end tests.
+FULL_TEST_PACKAGES=(
+  llvm-19 clang-tidy-19 python3-pytest curl jq openssl iproute2 lmdb-utils attr
+  docker-registry containerd/containerd runc/runc skopeo umoci debootstrap busybox-static nginx wrk
+)
