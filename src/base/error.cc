@@ -19,6 +19,10 @@ std::string Error::describe() const {
   return text;
 }
 
+bool Error::is_refusal() const {
+  return answer_ != nullptr && (answer_->status == 401 || answer_->status == 403 || answer_->status == 404);
+}
+
 bool Error::is_outage() const {
   switch (code_) {
     case ErrorCode::kDns:

@@ -61,6 +61,10 @@ class Error {
   /// The message followed by those of its causes, each after ": ".
   std::string describe() const;
 
+  /// True where upstream itself has said no: 401, 403 or 404 with its answer. Believed at once, unlike
+  /// trouble on the way to it.
+  bool is_refusal() const;
+
   /// True where the same request may succeed later without anybody changing anything: trouble
   /// reaching upstream, 5xx, 429, overload.
   bool is_outage() const;

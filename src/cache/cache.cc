@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 
+#include <span>
 #include <utility>
 
 #include <fmt/format.h>
@@ -13,27 +14,38 @@ namespace layover::cache {
 
 namespace {
 
-Result<std::unique_ptr<Index>> open_index(const Directory& directory, unsigned loops) {
+/// One death while opening the index may have been anybody's; the second in a row is the index's.
+constexpr std::uint64_t kDeathsBelieved = 2;
+
+/// Adds one to the starts that have not got past opening the index, and gives how many there were before.
+Result<std::uint64_t> note_opening(const Directory& directory) {
   FileSystem& files = directory.files();
-  const std::string marker = directory.opening_marker();
-  const bool died_opening = files.status(marker).has_value();
-  if (!died_opening) {
-    auto made = files.open(marker, O_WRONLY | O_CREAT, 0640);
-    if (!made) return std::unexpected(made.error());
-  } else {
-    log_warning("the last start died while opening the index");
-  }
-  auto index = died_opening
-                   ? failure(ErrorCode::kCorrupt, ErrorSource::kDisk, "it may be what killed the last start")
+  auto marker = files.open(directory.opening_marker(), O_WRONLY | O_CREAT, 0640);
+  if (!marker) return std::unexpected(marker.error());
+  auto status = files.status(marker->get());
+  if (!status) return std::unexpected(status.error());
+  constexpr std::byte kOne{'.'};
+  auto written = files.write_at(marker->get(), std::span(&kOne, 1), status->size.count);
+  if (!written) return std::unexpected(written.error());
+  return status->size.count;
+}
+
+Result<std::unique_ptr<Index>> open_index(const Directory& directory, unsigned loops) {
+  auto deaths = note_opening(directory);
+  if (!deaths) return std::unexpected(deaths.error());
+  if (*deaths > 0) log_warning("the last {} starts died while opening the index", *deaths);
+  auto index = *deaths >= kDeathsBelieved
+                   ? failure(ErrorCode::kCorrupt, ErrorSource::kDisk, "it may be what killed the last starts")
                    : Index::open(directory.path(), loops);
   if (!index && index.error().code() == ErrorCode::kCorrupt) {
     auto aside = directory.set_index_aside();
     if (!aside && aside.error().code() != ErrorCode::kNotFound) return std::unexpected(aside.error());
-    log_error("the index is damaged ({}); it is set aside as {}, and stored files are taken into a new one",
-              index.error().describe(), aside.value_or("nothing"));
+    log_error(
+        "the index cannot be used ({}); it is set aside as {}, and stored files are taken into a new one",
+        index.error().describe(), aside.value_or("nothing"));
     index = Index::open(directory.path(), loops);
   }
-  if (index) (void)files.remove(marker);
+  if (index) (void)directory.files().remove(directory.opening_marker());
   return index;
 }
 

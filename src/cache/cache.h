@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,13 +28,15 @@
 
 namespace layover::cache {
 
-/// Who wants what. The times are the registry's.
+/// Who wants what.
 struct ContentRequest {
   Scope scope;
   oci::Digest digest;
   ContentKind kind;
-  config::Times times;
-  std::shared_ptr<Source> source;
+  const config::Times* times;  // the registry's, which outlives the request
+  /// Makes the source: called only where upstream has to be asked, so that a hit does without. Stays
+  /// callable as long as the request's task.
+  std::function<std::shared_ptr<Source>()> source;
   /// The tag that led here: recorded once the content is stored, never before.
   std::optional<PutTag> tag;
 };
@@ -102,7 +105,7 @@ class Cache {
 /// One loop's end of the cache: owns the fills that were started on this loop. Lives on the loop.
 class LoopCache {
  public:
-  LoopCache(Cache& cache, net::Loop& loop) : cache_(cache), loop_(loop), fills_(loop) {}
+  LoopCache(Cache& cache, net::Loop& loop) : cache_(cache), loop_(loop), fills_(loop), housekeeping_(loop) {}
 
   /// For GET. `deadline` bounds everything before the first byte. Errors: upstream's refusal with its
   /// answer, an outage, or the disk.
@@ -113,11 +116,14 @@ class LoopCache {
   /// A tag that leads to content which is not asked for now (HEAD): recorded at once where the content is
   /// stored under that scope, else with the download that follows soon.
   void remember_tag(PutTag tag);
+  /// Whether the content is stored and granted to the scope.
+  bool holds(const Scope& scope, const oci::Digest& digest, ContentKind kind);
 
   Index::Snapshot snapshot() { return cache_.index().snapshot(loop_.index()); }
   IndexWriter& writer() { return cache_.writer(); }
   const Clock& clock() const { return cache_.clock(); }
-  std::size_t running_fills() const { return fills_.size(); }
+  /// Starts taking stored files that the index does not know into it, in the background.
+  void start_sweep();
 
  private:
   /// What the index says about a request.
@@ -143,6 +149,7 @@ class LoopCache {
   bool is_younger(WallTime since, config::Duration age) const;
   net::Task<Result<std::optional<Opened>>> open_stored(const ContentRequest& request, Stored stored,
                                                        Deadline deadline);
+  net::Task<Result<void>> drop_damaged(const oci::Digest& digest, const Error& problem);
   net::Task<Result<std::optional<Opened>>> open_fill(const ContentRequest& request, Deadline deadline);
   void attach_pending_tags(FillState& fill);
   net::Task<Result<bool>> join(const ContentRequest& request, FillState& fill, Deadline deadline);
@@ -151,6 +158,8 @@ class LoopCache {
   PutGrant grant_of(const ContentRequest& request, std::string media_type) const;
 
   class Ending;
+  net::Task<void> run_fill_body(std::shared_ptr<FillState> state, std::shared_ptr<Source> source,
+                                Deadline deadline);
   net::Task<void> run_fill(std::shared_ptr<FillState> state, std::shared_ptr<Source> source,
                            Deadline deadline);
   net::Task<Result<void>> download(std::shared_ptr<FillState> state, FillRun& run, Deadline deadline);
@@ -158,6 +167,7 @@ class LoopCache {
   Cache& cache_;
   net::Loop& loop_;
   net::TaskGroup fills_;
+  net::TaskGroup housekeeping_;
 };
 
 }  // namespace layover::cache

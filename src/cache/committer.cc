@@ -4,7 +4,6 @@
 
 #include <fcntl.h>
 
-#include <array>
 #include <mutex>
 #include <vector>
 
@@ -16,12 +15,6 @@
 namespace layover::cache {
 
 namespace {
-
-/// Serializes what is done to the file of one digest.
-std::mutex& claim_of(const oci::Digest& digest) {
-  static std::array<std::mutex, 64> claims;
-  return claims[std::hash<oci::Digest>{}(digest) % claims.size()];
-}
 
 /// Adds a registry to the origins kept on a file. They help only where the index is lost, so a file
 /// system without attributes is no failure.
@@ -48,12 +41,13 @@ Result<std::optional<std::string>> place(const Directory& directory, const FillS
   const FillView view = state.view();
   const oci::Digest& digest = state.key().digest;
   const std::string target = directory.blob_file(digest);
-  const std::lock_guard claim(claim_of(digest));
+  const std::lock_guard claim(directory.claim(digest));
 
   note_origin(files, view.fd, target, state.key().registry.str());
   if (auto synced = files.sync_data(view.fd); !synced) return std::unexpected(synced.error());
   if (auto renamed = files.rename(path, target); !renamed) return std::unexpected(renamed.error());
   if (auto synced = files.sync_directory(directory.blob_folder(digest)); !synced) {
+    (void)files.remove(target);  // whether the name would last is unknown: better none
     return std::unexpected(synced.error());
   }
   if (*view.size > kSmallContent) return std::nullopt;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "base/error.h"
@@ -26,6 +27,10 @@ class Directory {
   std::string blob_folder(const oci::Digest& digest) const;
   /// A new name for a partial download.
   std::string new_fill_file(const oci::Digest& digest) const;
+  /// Held while the file of one digest is put into place or taken away. Pool only.
+  std::mutex& claim(const oci::Digest& digest) const;
+  /// Moves a stored file whose bytes are not what its name says to `quarantine/`. Blocks: pool only.
+  Result<void> quarantine(const oci::Digest& digest) const;
   /// Where a start notes that it is opening the index, until it has.
   std::string opening_marker() const { return path_ + "/index.opening"; }
   /// Moves a damaged index out of the way, to a name with the time.

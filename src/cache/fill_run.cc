@@ -44,6 +44,7 @@ net::Task<Result<void>> FillRun::download(Deadline first_byte) {
   for (std::size_t i = 0; i < kChunks; ++i) free_.push_back({.bytes = nullptr});
   receiver_.spawn(receive());
   auto stored = co_await store();
+  receiver_.cancel();  // it may still wait on the stream
   stream_.reset();
   if (!stored) co_return stored;
   co_return verify();

@@ -41,8 +41,8 @@ void FillState::publish_front(std::uint64_t front) {
   {
     const std::lock_guard lock(mutex_);
     // Without a size any byte may be the last one.
-    const bool may_hold_last = !view_.size || front == view_.size->count;
-    view_.readable = may_hold_last && front > 0 ? front - 1 : front;
+    const std::uint64_t last = view_.size ? view_.size->count : front;
+    view_.readable = std::min(front, last > 0 ? last - 1 : 0);
   }
   progress_->notify();
 }

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <stdexcept>
 
 #include <fmt/format.h>
 
@@ -136,7 +137,12 @@ class Index::Batch {
 
  private:
   std::string_view get(MDB_dbi database, std::string_view key) {
-    return get_from(transaction_.get(), database, key).value_or(std::string_view{});
+    MDB_val k = to_val(key);
+    MDB_val v{};
+    const int code = mdb_get(transaction_.get(), database, &k, &v);
+    if (code == MDB_SUCCESS) return to_view(v);
+    if (code != MDB_NOTFOUND && code_ == MDB_SUCCESS) code_ = code;
+    return {};
   }
 
   // The first failure sticks: the batch is then not committed.
@@ -156,7 +162,9 @@ class Index::Batch {
 
   std::uint32_t id_of(MDB_dbi database, const std::string& key) {
     if (const auto known = decode_number(get(database, key))) return *known;
-    const std::uint32_t id = decode_number(get(databases_.meta, "next-id")).value_or(1);
+    const auto next = decode_number(get(databases_.meta, "next-id"));
+    if (!next && code_ == MDB_SUCCESS) code_ = MDB_CORRUPTED;  // never guess: ids are part of grants
+    const std::uint32_t id = next.value_or(0);
     put(databases_.meta, "next-id", encode_number(id + 1));
     put(database, key, encode_number(id));
     return id;
@@ -188,15 +196,17 @@ Result<std::unique_ptr<Index>> Index::open(const std::string& directory, unsigne
   index->environment_ = std::move(*environment);
 
   const std::string small_path = directory + "/small";
-  auto small = open_environment(small_path, readers);
+  auto small = index->open_small(small_path, readers);
   if (!small) {
     log_warning("the copy of small content is damaged and made anew: {}", small.error().describe());
     std::error_code ignored;
     std::filesystem::remove_all(small_path, ignored);
-    small = open_environment(small_path, readers);
+    small = index->open_small(small_path, readers);
   }
-  if (!small) return std::unexpected(small.error());
-  index->small_environment_ = std::move(*small);
+  if (!small) {
+    // Not the index's fault, whatever the cause.
+    return failure(ErrorCode::kIo, ErrorSource::kDisk, small.error().describe());
+  }
 
   if (auto opened = index->open_databases(); !opened) return std::unexpected(opened.error());
   index->slots_.resize(loops);
@@ -236,33 +246,64 @@ Result<void> Index::open_databases() {
   open_one("meta", databases_.meta);
   if (code != MDB_SUCCESS) return std::unexpected(lmdb_error(code, "opening the index"));
 
-  const auto stored = get_from(transaction.get(), databases_.meta, "layout");
-  if (stored && decode_number(*stored) != kIndexLayout) {
+  auto checked = check_meta(transaction.get());
+  if (!checked) return checked;
+  code = mdb_txn_commit(transaction.release());
+  if (code != MDB_SUCCESS) return std::unexpected(lmdb_error(code, "opening the index"));
+  return {};
+}
+
+// A new index gets its layout and its first id; one that is there must have both, sound.
+Result<void> Index::check_meta(MDB_txn* transaction) {
+  const auto put = [&](std::string_view key, const std::string& value) {
+    MDB_val k = to_val(key);
+    MDB_val v = to_val(value);
+    return mdb_put(transaction, databases_.meta, &k, &v, 0);
+  };
+  MDB_stat stat{};
+  mdb_stat(transaction, databases_.meta, &stat);
+  if (stat.ms_entries == 0) {
+    int code = put("layout", encode_number(kIndexLayout));
+    if (code == MDB_SUCCESS) code = put("next-id", encode_number(1));
+    if (code == MDB_SUCCESS) code = put("totals", encode(Totals{}));
+    if (code != MDB_SUCCESS) return std::unexpected(lmdb_error(code, "making the index"));
+    return {};
+  }
+  const auto number = [&](std::string_view key) {
+    return decode_number(get_from(transaction, databases_.meta, key).value_or(std::string_view{}));
+  };
+  if (number("layout") != kIndexLayout) {
     return failure(ErrorCode::kCorrupt, ErrorSource::kDisk,
                    "the index was written by another version of layover");
   }
-  const std::string layout = encode_number(kIndexLayout);
-  MDB_val key = to_val("layout");
-  MDB_val value = to_val(layout);
-  code = mdb_put(transaction.get(), databases_.meta, &key, &value, 0);
-  const auto totals = get_from(transaction.get(), databases_.meta, "totals");
-  totals_ = decode_totals(totals.value_or(std::string_view{})).value_or(Totals{});
-  if (code == MDB_SUCCESS) code = mdb_txn_commit(transaction.release());
-  if (code != MDB_SUCCESS) return std::unexpected(lmdb_error(code, "opening the index"));
+  const auto totals =
+      decode_totals(get_from(transaction, databases_.meta, "totals").value_or(std::string_view{}));
+  if (!number("next-id") || !totals) {
+    return failure(ErrorCode::kCorrupt, ErrorSource::kDisk, "the index lacks its counters");
+  }
+  totals_ = *totals;
+  return {};
+}
 
-  auto small = begin(small_environment_.get(), 0);
-  if (!small) return std::unexpected(small.error());
-  OwnedTransaction small_transaction(*small);
-  code = mdb_dbi_open(small_transaction.get(), nullptr, 0, &small_);
-  if (code == MDB_SUCCESS) code = mdb_txn_commit(small_transaction.release());
+Result<void> Index::open_small(const std::string& path, unsigned readers) {
+  auto environment = open_environment(path, readers);
+  if (!environment) return std::unexpected(environment.error());
+  auto started = begin(environment->get(), 0);
+  if (!started) return std::unexpected(started.error());
+  OwnedTransaction transaction(*started);
+  int code = mdb_dbi_open(transaction.get(), nullptr, 0, &small_);
+  if (code == MDB_SUCCESS) code = mdb_txn_commit(transaction.release());
   if (code != MDB_SUCCESS) return std::unexpected(lmdb_error(code, "opening the copy of small content"));
+  small_environment_ = std::move(*environment);
   return {};
 }
 
 Index::Snapshot Index::snapshot(unsigned loop_index) {
   ReadSlot& slot = slots_.at(loop_index);
-  mdb_txn_renew(slot.index);
-  mdb_txn_renew(slot.small);
+  for (MDB_txn* transaction : {slot.index, slot.small}) {
+    const int code = mdb_txn_renew(transaction);
+    if (code != MDB_SUCCESS) throw std::runtime_error(lmdb_error(code, "reading the index").message());
+  }
   return {*this, slot};
 }
 
@@ -298,7 +339,8 @@ void Index::apply_to_small(std::span<const Change> changes) {
     if (const auto* put = std::get_if<PutSmall>(&change)) {
       const std::string key = content_key(put->digest);
       MDB_val k = to_val(key);
-      MDB_val v = to_val(put->bytes);
+      const std::string sealed = encode_bytes(put->bytes);
+      MDB_val v = to_val(sealed);
       code = mdb_put(transaction.get(), small_, &k, &v, 0);
     } else if (const auto* removed = std::get_if<RemoveContent>(&change)) {
       const std::string key = content_key(removed->digest);
@@ -379,8 +421,7 @@ std::optional<TagRecord> Index::Snapshot::tag(const Scope& scope, oci::AcceptVar
 
 std::optional<std::string> Index::Snapshot::small(const oci::Digest& digest) const {
   const auto value = get_from(slot_->small, index_.small_, content_key(digest));
-  if (!value) return std::nullopt;
-  return std::string(*value);
+  return value ? decode_bytes(*value) : std::nullopt;
 }
 
 }  // namespace layover::cache

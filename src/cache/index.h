@@ -75,10 +75,12 @@ class Index {
   ~Index();
 
   class Snapshot;
-  /// A consistent view for a loop's thread, one at a time per loop, never held across a suspension.
+  /// A consistent view for a loop's thread, one at a time per loop, never held across a suspension. Throws
+  /// where the environment has failed for good.
   Snapshot snapshot(unsigned loop_index);
 
-  /// Applies all changes in one durable transaction, or none. Blocks: pool only. Thread-safe.
+  /// Applies all changes in one durable transaction, or none. Blocks: pool only, one call at a time
+  /// (Work::kIndex).
   Result<void> apply(std::span<const Change> changes);
 
   /// Whether there is an entry. Takes a read transaction of its own: pool only. Thread-safe.
@@ -106,6 +108,8 @@ class Index {
 
   Index() = default;
   Result<void> open_databases();
+  Result<void> check_meta(MDB_txn* transaction);
+  Result<void> open_small(const std::string& path, unsigned readers);
   Result<void> apply_to_index(std::span<const Change> changes);
   void apply_to_small(std::span<const Change> changes);
 

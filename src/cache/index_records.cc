@@ -96,6 +96,8 @@ class Decoder {
     return oci::Digest::from_raw(*algorithm, std::as_bytes(std::span(raw)));
   }
 
+  std::string rest() { return std::string(take(rest_.size())); }
+
   bool is_sound_so_far() const { return is_sound_; }
   bool is_whole() const { return is_sound_ && rest_.empty(); }
 
@@ -149,6 +151,15 @@ std::string encode(const Totals& totals) {
 }
 
 std::string encode_number(std::uint32_t number) { return std::move(Encoder().number(number)).finish(); }
+
+std::string encode_bytes(std::string_view bytes) { return std::move(Encoder().raw(bytes)).finish(); }
+
+std::optional<std::string> decode_bytes(std::string_view value) {
+  Decoder decoder(value);
+  std::string bytes = decoder.rest();
+  if (!decoder.is_whole()) return std::nullopt;
+  return bytes;
+}
 
 std::optional<ContentRecord> decode_content(std::string_view value) {
   Decoder decoder(value);

@@ -15,6 +15,8 @@
 //   meta          "layout"                              layout:u32
 //                 "next-id"                             id:u32
 //                 "totals"                              bytes:u64 manifests:u64 blobs:u64
+//
+// The environment `small` has one unnamed database:  digest  ->  the content's bytes.
 #pragma once
 
 #include <cstdint>
@@ -76,6 +78,8 @@ std::string encode(const GrantRecord& record);
 std::string encode(const TagRecord& record);
 std::string encode(const Totals& totals);
 std::string encode_number(std::uint32_t number);
+/// For the environment `small`: the content's bytes are the payload.
+std::string encode_bytes(std::string_view bytes);
 
 /// Nothing where the bytes are not a whole, sound record of this version: it is then as if there were
 /// none.
@@ -84,6 +88,7 @@ std::optional<GrantRecord> decode_grant(std::string_view value);
 std::optional<TagRecord> decode_tag(std::string_view value);
 std::optional<Totals> decode_totals(std::string_view value);
 std::optional<std::uint32_t> decode_number(std::string_view value);
+std::optional<std::string> decode_bytes(std::string_view value);
 
 std::string content_key(const oci::Digest& digest);
 std::string repository_key(RegistryId registry, std::string_view repository);

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "cache/cache.h"
+#include "cache/sweep.h"
 #include "net/offload.h"
 
 namespace layover::cache {
@@ -23,11 +24,6 @@ constexpr std::chrono::minutes kPendingTime{5};
 constexpr std::size_t kPendingPerContent = 16;
 constexpr std::size_t kPendingSweep = 1024;
 constexpr std::size_t kPendingLimit = 4096;
-
-bool is_verdict(const Error& error) {
-  return error.code() == ErrorCode::kNotFound || error.code() == ErrorCode::kDenied ||
-         error.code() == ErrorCode::kUnauthorized;
-}
 
 }  // namespace
 
@@ -65,7 +61,8 @@ net::Task<Result<Described>> LoopCache::describe(ContentRequest request, Deadlin
           .how = metrics::CacheResult::kJoined, .media_type = fill->media_type(), .size = view.size};
     }
   }
-  auto head = co_await request.source->confirm(deadline);
+  const auto source = request.source();
+  auto head = co_await source->confirm(deadline);
   if (!head) co_return std::unexpected(head.error());
   co_return Described{
       .how = metrics::CacheResult::kMiss, .media_type = std::move(head->content_type), .size = head->size};
@@ -84,19 +81,20 @@ LoopCache::Stored LoopCache::look_up(const ContentRequest& request) {
 }
 
 bool LoopCache::is_younger(WallTime since, config::Duration age) const {
-  return cache_.clock().wall_now() - since < age;
+  const auto passed = cache_.clock().wall_now() - since;
+  return passed >= passed.zero() && passed < age;  // a time to come is a clock set back: not to be relied on
 }
 
 net::Task<Result<LoopCache::Permission>> LoopCache::permit(const ContentRequest& request,
                                                            const Stored& stored, Deadline deadline) {
-  if (stored.grant && is_younger(stored.grant->confirmed, request.times.grant_ttl)) {
+  if (stored.grant && is_younger(stored.grant->confirmed, request.times->grant_ttl)) {
     co_return Permission{.how = metrics::CacheResult::kHit, .media_type = stored.grant->media_type};
   }
   auto head = co_await confirm(request, stored, deadline);
   if (head)
     co_return Permission{.how = metrics::CacheResult::kRevalidated,
                          .media_type = std::move(head->content_type)};
-  const bool is_servable = stored.grant && is_younger(stored.grant->confirmed, request.times.stale_ttl);
+  const bool is_servable = stored.grant && is_younger(stored.grant->confirmed, request.times->stale_ttl);
   if (!is_servable || !head.error().is_outage()) co_return std::unexpected(head.error());
   log_warning("{} of {} is served although the right to read it could not be confirmed: {}",
               request.digest.to_string(), request.scope.to_string(), head.error().describe());
@@ -112,7 +110,7 @@ net::Task<Result<SourceHead>> LoopCache::confirm(const ContentRequest& request, 
     std::vector<Change> changes;
     changes.emplace_back(grant_of(request, head->content_type));
     writer().write_later(std::move(changes));
-  } else if (stored.grant && is_verdict(head.error())) {
+  } else if (stored.grant && head.error().is_refusal()) {
     std::vector<Change> changes;
     changes.emplace_back(RemoveGrant{.scope = request.scope, .digest = request.digest, .kind = request.kind});
     auto removed = co_await writer().write(std::move(changes));
@@ -124,12 +122,14 @@ net::Task<Result<SourceHead>> LoopCache::confirm(const ContentRequest& request, 
 net::Task<Result<SourceHead>> LoopCache::ask_source(const ContentRequest& request, const Stored& stored,
                                                     Deadline deadline) {
   const auto limit =
-      stored.grant ? earlier(deadline, Deadline::after(request.times.confirm_timeout)) : deadline;
-  auto head = co_await request.source->confirm(limit);
+      stored.grant ? earlier(deadline, Deadline::after(request.times->confirm_timeout)) : deadline;
+  const auto source = request.source();
+  auto head = co_await source->confirm(limit);
   if (head && head->size && *head->size != stored.content->size) {
-    co_return failure(ErrorCode::kProtocol, ErrorSource::kUpstream,
-                      fmt::format("{} gives {} the size {}, and it has {}", request.scope.registry.str(),
-                                  request.digest.to_string(), head->size->count, stored.content->size.count));
+    co_return failure(
+        ErrorCode::kCorrupt, ErrorSource::kDisk,
+        fmt::format("{} gives {} the size {}, and the stored file has {}", request.scope.registry.str(),
+                    request.digest.to_string(), head->size->count, stored.content->size.count));
   }
   co_return head;
 }
@@ -146,6 +146,11 @@ PutGrant LoopCache::grant_of(const ContentRequest& request, std::string media_ty
 net::Task<Result<std::optional<Opened>>> LoopCache::open_stored(const ContentRequest& request, Stored stored,
                                                                 Deadline deadline) {
   auto permission = co_await permit(request, stored, deadline);
+  if (!permission && permission.error().code() == ErrorCode::kCorrupt) {
+    auto removed = co_await drop_damaged(request.digest, permission.error());
+    if (!removed) co_return std::unexpected(removed.error());
+    co_return std::optional<Opened>();
+  }
   if (!permission) co_return std::unexpected(permission.error());
   Opened opened{
       .how = permission->how, .media_type = std::move(permission->media_type), .memory = {}, .reader = {}};
@@ -179,12 +184,20 @@ net::Task<Result<std::optional<Opened>>> LoopCache::open_stored(const ContentReq
   if (fd.error().code() != ErrorCode::kNotFound && fd.error().code() != ErrorCode::kCorrupt) {
     co_return std::unexpected(fd.error());
   }
-  log_error("a stored blob is missing or damaged and will be downloaded again: {}", fd.error().describe());
-  std::vector<Change> changes;
-  changes.emplace_back(RemoveContent{.digest = request.digest});
-  auto removed = co_await writer().write(std::move(changes));
+  auto removed = co_await drop_damaged(request.digest, fd.error());
   if (!removed) co_return std::unexpected(removed.error());
   co_return std::optional<Opened>();
+}
+
+// Moves a stored file that is not what its entry says out of the way and forgets it.
+net::Task<Result<void>> LoopCache::drop_damaged(const oci::Digest& digest, const Error& problem) {
+  log_error("a stored blob is missing or damaged and will be downloaded again: {}", problem.describe());
+  auto moved = co_await net::offload(
+      net::Work::kDisk, [&directory = cache_.directory(), digest] { return directory.quarantine(digest); });
+  if (!moved) log_error("it could not be moved to quarantine: {}", moved.error().describe());
+  std::vector<Change> changes;
+  changes.emplace_back(RemoveContent{.digest = digest});
+  co_return co_await writer().write(std::move(changes));
 }
 
 // Nothing where there is reason to look into the index again.
@@ -207,7 +220,7 @@ net::Task<Result<std::optional<Opened>>> LoopCache::open_fill(const ContentReque
   bool was_confirmed = false;
   if (is_new) {
     attach_pending_tags(*fill);
-    fills_.spawn(run_fill(fill, request.source, deadline));
+    fills_.spawn(run_fill(fill, request.source(), deadline));
   } else if (!fill->is_admitted(request.scope, request.kind)) {
     auto joined = co_await join(request, *fill, deadline);
     if (!joined) co_return std::unexpected(joined.error());
@@ -218,21 +231,25 @@ net::Task<Result<std::optional<Opened>>> LoopCache::open_fill(const ContentReque
   auto head = co_await reader.wait_for_head(deadline);
   if (!head) {
     // What failed for the leader's repository may work for this one: upstream has just said so.
-    if (was_confirmed && head.error().code() != ErrorCode::kTimeout) co_return std::optional<Opened>();
+    // And a download that its own client gave up is no failure of ours.
+    const bool is_repairable = was_confirmed && head.error().code() != ErrorCode::kTimeout;
+    const bool was_abandoned =
+        head.error().code() == ErrorCode::kCancelled && head.error().source() == ErrorSource::kClient;
+    if (is_repairable || was_abandoned) co_return std::optional<Opened>();
     co_return std::unexpected(head.error());
   }
   co_return std::optional(
       Opened{.how = how, .media_type = fill->media_type(), .memory = {}, .reader = std::move(reader)});
 }
 
+bool LoopCache::holds(const Scope& scope, const oci::Digest& digest, ContentKind kind) {
+  const Index::Snapshot index = snapshot();
+  return index.content(digest) && index.grant(scope, digest, kind);
+}
+
 void LoopCache::remember_tag(PutTag tag) {
   const oci::Digest digest = tag.record.digest;
-  bool is_stored = false;
-  {
-    const Index::Snapshot index = snapshot();
-    is_stored = index.content(digest) && index.grant(tag.scope, digest, ContentKind::kManifest);
-  }
-  if (is_stored) {
+  if (holds(tag.scope, digest, ContentKind::kManifest)) {
     std::vector<Change> changes;
     changes.emplace_back(std::move(tag));
     writer().write_later(std::move(changes));
@@ -256,6 +273,8 @@ void LoopCache::remember_tag(PutTag tag) {
   pending.put(key, std::move(renewed));
 }
 
+void LoopCache::start_sweep() { housekeeping_.spawn(adopt_unknown_files(cache_)); }
+
 void LoopCache::attach_pending_tags(FillState& fill) {
   const auto pending = cache_.pending_tags_.find(fill.key());
   if (!pending) return;
@@ -269,7 +288,8 @@ void LoopCache::attach_pending_tags(FillState& fill) {
 // Lets another scope into a running fill once upstream has said that it may read the content. False
 // where the fill has ended in the meantime; the grant is then written, so that the next look finds it.
 net::Task<Result<bool>> LoopCache::join(const ContentRequest& request, FillState& fill, Deadline deadline) {
-  auto head = co_await request.source->confirm(deadline);
+  const auto source = request.source();
+  auto head = co_await source->confirm(deadline);
   if (!head) co_return std::unexpected(head.error());
   if (fill.admit(request.scope, request.kind)) co_return true;
   if (fill.view().failure) co_return false;

@@ -43,6 +43,16 @@ class LoopCache::Ending {
 
 net::Task<void> LoopCache::run_fill(std::shared_ptr<FillState> state, std::shared_ptr<Source> source,
                                     Deadline deadline) {
+  try {
+    co_await run_fill_body(std::move(state), std::move(source), deadline);
+  } catch (const std::exception& bug) {
+    // Its readers have been told by Ending; the others go on.
+    log_error("a download failed in a way that is a bug, please report it: {}", bug.what());
+  }
+}
+
+net::Task<void> LoopCache::run_fill_body(std::shared_ptr<FillState> state, std::shared_ptr<Source> source,
+                                         Deadline deadline) {
   Ending ending(cache_, state);
   FillRun run(loop_, state, std::move(source), cache_.committer_);
   auto downloaded = co_await download(state, run, deadline);
@@ -68,6 +78,8 @@ net::Task<void> LoopCache::run_fill(std::shared_ptr<FillState> state, std::share
     co_return;
   }
   cache_.metrics_.fills(metrics::FillResult::kCommitted).add();
+  if (const auto distrust = cache_.distrusted_.find(state->key()))
+    cache_.distrusted_.erase(state->key(), distrust);
 }
 
 // With complete_abandoned off, the download is dropped when its last reader has left.

@@ -55,6 +55,10 @@ net::Task<Result<void>> Reader::wait_until_verified(Deadline deadline) {
 
 std::optional<Bytes> Reader::size() const { return content_ ? content_->size : fill_->view().size; }
 
+bool Reader::has_byte_at(std::uint64_t offset) const {
+  return offset < (content_ ? content_->size.count : fill_->view().readable);
+}
+
 net::Task<Result<ByteRange>> Reader::next(std::uint64_t offset, std::uint64_t end) {
   if (content_) co_return ByteRange{.begin = offset, .end = std::min(end, content_->size.count)};
   auto view = co_await wait_until(*fill_, Deadline::never(), [offset](const FillView& v) {

@@ -37,6 +37,8 @@ class Reader {
   net::Task<Result<void>> wait_until_verified(Deadline deadline);
   /// Nothing while the size is unknown.
   std::optional<Bytes> size() const;
+  /// Whether the byte at `offset` may be sent now.
+  bool has_byte_at(std::uint64_t offset) const;
   /// Waits until a byte at `offset` may be sent, and gives all that may be from there, up to `end`. Empty
   /// at the content's verified end. Afterwards `fd()` holds the range.
   net::Task<Result<ByteRange>> next(std::uint64_t offset, std::uint64_t end);

@@ -1,6 +1,9 @@
-// One folder a job, so that the sweep never holds a pool thread for long.
+// Folder by folder, file by file; dropping the task ends it after the job under way.
 #include "cache/sweep.h"
 
+#include <fcntl.h>
+
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -9,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "cache/hasher.h"
 #include "net/offload.h"
 #include "oci/manifest.h"
 
@@ -17,10 +21,72 @@ namespace layover::cache {
 namespace {
 
 constexpr unsigned kFolders = 512;  // 256 of each algorithm
+/// A job's share of a file: some tens of milliseconds of hashing.
+constexpr std::uint64_t kPiece = std::uint64_t{32} << 20;
+
+struct UnknownFile {
+  oci::Digest digest;
+  std::string path;
+  Bytes size;
+};
+
+std::vector<UnknownFile> find_unknown(Cache& cache, unsigned number) {
+  const Directory& directory = cache.directory();
+  const std::string_view algorithm = number < kFolders / 2 ? "sha256" : "sha512";
+  const std::string folder =
+      fmt::format("{}/blobs/{}/{:02x}", directory.path(), algorithm, number % (kFolders / 2));
+  std::vector<UnknownFile> found;
+  for (const std::string& name : directory.files().list(folder).value_or(std::vector<std::string>())) {
+    const auto digest = oci::Digest::parse(fmt::format("{}:{}", algorithm, name));
+    if (!digest || cache.index().knows(*digest)) continue;
+    const auto status = directory.files().status(folder + "/" + name);
+    if (status) found.push_back({.digest = *digest, .path = folder + "/" + name, .size = status->size});
+  }
+  return found;
+}
+
+/// A file's digest in the making, handed from job to job.
+struct Hashing {
+  UniqueFd fd;
+  Hasher hasher;
+  std::uint64_t offset = 0;
+  bool is_at_end = false;
+  std::optional<Error> failure;
+};
+
+Hashing hash_piece(FileSystem& files, Hashing hashing) {
+  std::vector<std::byte> chunk(std::size_t{256} << 10);
+  const std::uint64_t end = hashing.offset + kPiece;
+  while (!hashing.is_at_end && !hashing.failure && hashing.offset < end) {
+    auto n = files.read_at(hashing.fd.get(), chunk, hashing.offset);
+    if (!n) {
+      hashing.failure = n.error();
+    } else {
+      hashing.hasher.update(std::span(chunk).first(*n));
+      hashing.offset += *n;
+      hashing.is_at_end = *n == 0;
+    }
+  }
+  return hashing;
+}
+
+net::Task<Result<oci::Digest>> hash_file(FileSystem& files, std::string path, oci::Algorithm algorithm) {
+  auto fd = co_await net::offload(net::Work::kDisk, [&files, path] { return files.open(path, O_RDONLY, 0); });
+  if (!fd) co_return std::unexpected(fd.error());
+  Hashing hashing{
+      .fd = std::move(*fd), .hasher = Hasher(algorithm), .offset = 0, .is_at_end = false, .failure = {}};
+  while (!hashing.is_at_end && !hashing.failure) {
+    hashing = co_await net::offload(net::Work::kCompute, [&files, part = std::move(hashing)]() mutable {
+      return hash_piece(files, std::move(part));
+    });
+  }
+  if (hashing.failure) co_return std::unexpected(*hashing.failure);
+  co_return hashing.hasher.finish();
+}
 
 std::vector<oci::RegistryName> origins_of(FileSystem& files, const std::string& path) {
   std::vector<oci::RegistryName> origins;
-  std::string names = files.attribute(path, kOriginAttribute).value_or("");
+  const std::string names = files.attribute(path, kOriginAttribute).value_or("");
   for (std::size_t begin = 0; begin < names.size();) {
     const auto end = std::min(names.find('\n', begin), names.size());
     if (auto name = oci::RegistryName::parse(std::string_view(names).substr(begin, end - begin))) {
@@ -31,60 +97,54 @@ std::vector<oci::RegistryName> origins_of(FileSystem& files, const std::string& 
   return origins;
 }
 
-ContentKind kind_of(FileSystem& files, const std::string& path, Bytes size) {
-  if (size > kMaxManifest) return ContentKind::kBlob;
-  const auto bytes = read_file(files, path, kMaxManifest);
-  return bytes && oci::looks_like_manifest(*bytes) ? ContentKind::kManifest : ContentKind::kBlob;
+/// A config is JSON too: a manifest is what says of itself that it is one.
+ContentKind kind_of(FileSystem& files, const UnknownFile& file) {
+  if (file.size > kMaxManifest) return ContentKind::kBlob;
+  const auto bytes = read_file(files, file.path, kMaxManifest);
+  return bytes && oci::read_manifest(*bytes) ? ContentKind::kManifest : ContentKind::kBlob;
 }
 
-struct Sweep {
-  Cache& cache;
-  unsigned folder = 0;
-  std::size_t adopted = 0;
-};
-
-void sweep_folder(Sweep& sweep) {
-  const Directory& directory = sweep.cache.directory();
-  FileSystem& files = directory.files();
-  const std::string_view algorithm = sweep.folder < 256 ? "sha256" : "sha512";
-  const std::string folder =
-      fmt::format("{}/blobs/{}/{:02x}", directory.path(), algorithm, sweep.folder % 256);
-  const auto names = files.list(folder);
-  if (!names) return;
-  std::vector<Change> changes;
-  for (const std::string& name : *names) {
-    const auto digest = oci::Digest::parse(fmt::format("{}:{}", algorithm, name));
-    if (!digest || sweep.cache.index().knows(*digest)) continue;
-    const std::string path = folder + "/" + name;
-    const auto status = files.status(path);
-    if (!status) continue;
-    changes.emplace_back(PutContent{.digest = *digest,
-                                    .kind = kind_of(files, path, status->size),
-                                    .size = status->size,
-                                    .now = sweep.cache.clock().wall_now(),
-                                    .origins = origins_of(files, path)});
+net::Task<bool> adopt(Cache& cache, const UnknownFile& file) {
+  const Directory& directory = cache.directory();
+  auto found = co_await hash_file(directory.files(), file.path, file.digest.algorithm());
+  if (!found) {
+    log_warning("{} stays unknown to the index: {}", file.path, found.error().describe());
+    co_return false;
   }
-  if (changes.empty()) return;
-  if (auto applied = sweep.cache.index().apply(changes); !applied) {
-    log_error("stored files cannot be taken into the index: {}", applied.error().describe());
-    return;
+  if (*found != file.digest) {
+    log_error("{} has not the bytes that its name says; it goes to quarantine", file.path);
+    auto moved = co_await net::offload(
+        net::Work::kDisk, [&directory, digest = file.digest] { return directory.quarantine(digest); });
+    if (!moved) log_error("{}", moved.error().describe());
+    co_return false;
   }
-  sweep.adopted += changes.size();
-}
-
-void sweep_on(const std::shared_ptr<Sweep>& sweep) {
-  net::offload_detached(net::Work::kIndex, [sweep, mailbox = net::Loop::current()->mailbox()] {
-    sweep_folder(*sweep);
-    if (++sweep->folder < kFolders) {
-      mailbox->post([sweep] { sweep_on(sweep); });
-    } else if (sweep->adopted > 0) {
-      log_info("took {} stored files into the index that it did not know", sweep->adopted);
-    }
+  std::vector<Change> changes = co_await net::offload(net::Work::kDisk, [&cache, file] {
+    FileSystem& files = cache.directory().files();
+    std::vector<Change> made;
+    made.emplace_back(PutContent{.digest = file.digest,
+                                 .kind = kind_of(files, file),
+                                 .size = file.size,
+                                 .now = cache.clock().wall_now(),
+                                 .origins = origins_of(files, file.path)});
+    return made;
   });
+  auto written = co_await cache.writer().write(std::move(changes));
+  co_return written.has_value();
 }
 
 }  // namespace
 
-void adopt_unknown_files_later(Cache& cache) { sweep_on(std::make_shared<Sweep>(Sweep{.cache = cache})); }
+net::Task<void> adopt_unknown_files(Cache& cache) {
+  std::size_t adopted = 0;
+  for (unsigned number = 0; number < kFolders; ++number) {
+    const auto unknown =
+        co_await net::offload(net::Work::kDisk, [&cache, number] { return find_unknown(cache, number); });
+    for (const UnknownFile& file : unknown) {
+      const bool is_adopted = co_await adopt(cache, file);
+      if (is_adopted) ++adopted;
+    }
+  }
+  if (adopted > 0) log_info("took {} stored files into the index that it did not know", adopted);
+}
 
 }  // namespace layover::cache

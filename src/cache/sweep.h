@@ -3,12 +3,13 @@
 #pragma once
 
 #include "cache/cache.h"
+#include "net/task.h"
 
 namespace layover::cache {
 
-/// Goes through all stored files on the pool, some at a time, and adopts what has no entry: with the
-/// origins kept on the file, and without grants, so that upstream is asked before it is served. Call on a
-/// loop; nothing waits for it.
-void adopt_unknown_files_later(Cache& cache);
+/// Goes through all stored files in the background and adopts what has no entry: hashed first, with the
+/// origins kept on the file, and without grants, so that upstream is asked before it is served. What is
+/// not what its name says goes to quarantine. Everything it does is in small jobs on the pool.
+net::Task<void> adopt_unknown_files(Cache& cache);
 
 }  // namespace layover::cache

@@ -43,6 +43,7 @@ Connection::TlsNeed Connection::need_of(int ssl_result) const {
 Task<Result<void>> Connection::wait_readable(Deadline deadline) {
   auto ready = co_await socket_.readable(deadline);
   if (!ready) co_return std::unexpected(ready.error().with_source(peer_));
+  is_drained_ = false;
   co_return ready;
 }
 
@@ -58,7 +59,9 @@ Task<Result<void>> Connection::wait_for(TlsNeed need, Deadline deadline) {
 }
 
 Task<Result<void>> Connection::start_tls(const TlsContext& context, std::string host, Deadline deadline) {
-  ssl_ = context.open(host, socket_.fd());
+  auto opened = context.open(host, socket_.fd());
+  if (!opened) co_return std::unexpected(opened.error());
+  ssl_ = std::move(*opened);
   for (;;) {
     ERR_clear_error();
     const TlsNeed need = need_of(SSL_do_handshake(ssl_.get()));

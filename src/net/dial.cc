@@ -12,10 +12,15 @@ namespace layover::net {
 
 namespace {
 
-Task<Result<std::vector<SocketAddress>>> resolve(std::string host, std::uint16_t port) {
+Task<Result<std::vector<SocketAddress>>> resolve(std::string host, std::uint16_t port, Deadline deadline) {
   auto numeric = numeric_address(host, port);
   if (!numeric.empty()) co_return numeric;
-  co_return co_await offload(Work::kResolve, [host, port] { return look_up(host, port); });
+  auto found = co_await offload_until(Work::kResolve, deadline, [host, port] { return look_up(host, port); });
+  if (!found) {
+    co_return failure(ErrorCode::kDns, ErrorSource::kUpstream,
+                      fmt::format("the name {} was not resolved in time", host));
+  }
+  co_return std::move(*found);
 }
 
 Task<Result<Connection>> connect_one(Loop& loop, const DialTarget& target, SocketAddress address,
@@ -34,7 +39,8 @@ Task<Result<Connection>> connect_one(Loop& loop, const DialTarget& target, Socke
 
 Task<Result<Connection>> dial(Loop& loop, DialTarget target, std::chrono::milliseconds connect_timeout,
                               Deadline deadline) {
-  auto addresses = co_await resolve(target.host, target.port);
+  auto addresses =
+      co_await resolve(target.host, target.port, earlier(Deadline::after(connect_timeout), deadline));
   if (!addresses) co_return std::unexpected(addresses.error());
   std::optional<Error> last;
   for (const SocketAddress& address : *addresses) {

@@ -20,8 +20,9 @@ struct DialTarget {
   std::function<Result<void>(const SocketAddress&)> permit;
 };
 
-/// Tries the host's addresses in order, each for at most `connect_timeout` (which covers its TLS
-/// handshake too), all within `deadline`. kDns, kConnect, kTls, kTimeout, kDenied; source kUpstream.
+/// Looks the host up and tries its addresses in order, each step for at most `connect_timeout` (an attempt
+/// covers its TLS handshake too), all within `deadline`. kDns, kConnect, kTls, kTimeout, kDenied; source
+/// kUpstream.
 Task<Result<Connection>> dial(Loop& loop, DialTarget target, std::chrono::milliseconds connect_timeout,
                               Deadline deadline);
 

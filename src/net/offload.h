@@ -8,6 +8,7 @@
 
 #include <concepts>
 #include <coroutine>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <type_traits>
@@ -30,15 +31,14 @@ namespace detail {
 void submit_job(Loop& loop, Work work, Mailbox::Message job);
 }  // namespace detail
 
-/// `auto result = co_await offload(Work::kDisk, [fd = std::move(fd)] { ... });`
+/// The common half of the two awaitables below: submits the job and is woken by its end.
 template <typename Job>
-class [[nodiscard]] Offload final : private Wait {
+class OffloadBase : protected Wait {
  public:
   using Value = std::invoke_result_t<Job>;
   static_assert(!std::is_void_v<Value> && !std::is_reference_v<Value>);
 
-  Offload(Work work, Job job) : work_(work), job_(std::move(job)) {}
-  ~Offload() override {
+  ~OffloadBase() override {
     if (state_) state_->awaiter = nullptr;
   }
 
@@ -50,39 +50,75 @@ class [[nodiscard]] Offload final : private Wait {
     loop.job_started();
     detail::submit_job(loop, work_,
                        [state = state_, job = std::move(job_), mailbox = loop.mailbox()]() mutable {
-                         state->value.emplace(std::move(job)());
+                         try {
+                           state->value.emplace(std::move(job)());
+                         } catch (...) {
+                           state->error = std::current_exception();
+                         }
                          mailbox->post([finished = std::move(state)] { finish(*finished); });
                        });
-    suspend(loop, coroutine, Deadline::never());
+    suspend(loop, coroutine, deadline_);
   }
-  Value await_resume() {
-    Value value = std::move(*state_->value);
-    state_.reset();
-    return value;
+
+ protected:
+  OffloadBase(Work work, Deadline deadline, Job job)
+      : work_(work), deadline_(deadline), job_(std::move(job)) {}
+
+  /// What the job gave; an exception that left it is thrown here.
+  Value take() {
+    if (state_->error) std::rethrow_exception(state_->error);
+    return std::move(*state_->value);
   }
 
  private:
   struct State {
     std::optional<Value> value;  // written by the pool before the message is posted
-    Offload* awaiter = nullptr;  // loop thread only; null once dropped
+    std::exception_ptr error;
+    OffloadBase* awaiter = nullptr;  // loop thread only; null once dropped
   };
 
   static void finish(State& state) {
     Loop::current()->job_finished();
     if (state.awaiter != nullptr) state.awaiter->wake();
   }
+  void on_timeout() override { state_->awaiter = nullptr; }
 
   Work work_;
+  Deadline deadline_;
   Job job_;
   std::shared_ptr<State> state_;
 };
 
-/// Runs `job` on the pool with nobody waiting for it; the loop's drain() still does.
+template <typename Job>
+class [[nodiscard]] Offload final : public OffloadBase<Job> {
+ public:
+  Offload(Work work, Job job) : OffloadBase<Job>(work, Deadline::never(), std::move(job)) {}
+  OffloadBase<Job>::Value await_resume() { return this->take(); }
+};
+
+template <typename Job>
+class [[nodiscard]] OffloadUntil final : public OffloadBase<Job> {
+ public:
+  OffloadUntil(Work work, Deadline deadline, Job job) : OffloadBase<Job>(work, deadline, std::move(job)) {}
+  std::optional<typename OffloadBase<Job>::Value> await_resume() {
+    if (this->timed_out()) return std::nullopt;
+    return this->take();
+  }
+};
+
+/// Runs `job`, which must not throw, on the pool with nobody waiting for it; the loop's drain() still does.
 void offload_detached(Work work, Mailbox::Message job);
 
+/// `auto result = co_await offload(Work::kDisk, [fd = std::move(fd)] { ... });`
 template <std::invocable Job>
 Offload<Job> offload(Work work, Job job) {
   return Offload<Job>(work, std::move(job));
+}
+
+/// The same, giving nothing where the job has not finished at the deadline; it is then detached from.
+template <std::invocable Job>
+OffloadUntil<Job> offload_until(Work work, Deadline deadline, Job job) {
+  return OffloadUntil<Job>(work, deadline, std::move(job));
 }
 
 }  // namespace layover::net

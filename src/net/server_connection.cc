@@ -17,15 +17,15 @@ constexpr int kNobodyThere = 0;
 
 }  // namespace
 
-Task<std::expected<RequestParser::Progress, RequestFault>> ServerConnection::read_more(
-    RequestParser::Progress progress) {
-  const bool is_idle = progress == RequestParser::Progress::kNeedHead && parser_.is_empty();
-  if (is_idle) {
-    const auto patience = is_first_ ? limits_.header_timeout : limits_.keep_alive;
-    auto ready = co_await connection_.wait_readable(Deadline::after(patience));
-    if (!ready) co_return std::unexpected(RequestFault{.status = kNobodyThere, .message = {}});
-    head_deadline_ = Deadline::after(limits_.header_timeout);
-  }
+// Waits without a buffer, so that an idle connection costs little.
+Task<bool> ServerConnection::wait_for_request() {
+  const auto patience = is_first_ ? limits_.header_timeout : limits_.keep_alive;
+  auto ready = co_await connection_.wait_readable(Deadline::after(patience));
+  head_deadline_ = Deadline::after(limits_.header_timeout);
+  co_return ready.has_value();
+}
+
+Task<std::expected<RequestParser::Progress, RequestFault>> ServerConnection::read_more() {
   std::array<std::byte, 8192> chunk;  // NOLINT(*-member-init): filled by read
   auto n = co_await connection_.read(chunk, head_deadline_);
   if (!n && n.error().code() == ErrorCode::kTimeout) {
@@ -41,15 +41,15 @@ Task<std::expected<const HttpRequest*, RequestFault>> ServerConnection::read_req
   for (;;) {
     if (progress == RequestParser::Progress::kFault) co_return std::unexpected(parser_.fault());
     if (progress == RequestParser::Progress::kComplete) break;
-    if (progress == RequestParser::Progress::kNeedBody) {
-      // RFC 9110 10.1.1: a client that expects 100 waits for our verdict before it sends the body.
-      const bool is_waiting = parser_.request().headers.count("expect") > 0;
-      if (is_waiting || parser_.body_bytes() > kMaxDiscardedBody) {
-        may_reuse_ = false;
-        break;
-      }
+    if (progress == RequestParser::Progress::kNeedBody && must_not_wait_for_body()) {
+      may_reuse_ = false;
+      break;
     }
-    auto more = co_await read_more(progress);
+    if (progress == RequestParser::Progress::kNeedHead && parser_.is_empty()) {
+      const bool has_come = co_await wait_for_request();
+      if (!has_come) co_return nullptr;
+    }
+    auto more = co_await read_more();
     if (!more) {
       if (more.error().status == kNobodyThere) co_return nullptr;
       co_return std::unexpected(more.error());
@@ -59,6 +59,11 @@ Task<std::expected<const HttpRequest*, RequestFault>> ServerConnection::read_req
   is_first_ = false;
   if (!parser_.request().keep_alive) may_reuse_ = false;
   co_return &parser_.request();
+}
+
+// RFC 9110 10.1.1: a client that expects 100 waits for our verdict before it sends the body.
+bool ServerConnection::must_not_wait_for_body() const {
+  return parser_.request().headers.count("expect") > 0 || parser_.body_bytes() > kMaxDiscardedBody;
 }
 
 Task<Result<void>> ServerConnection::send(std::string_view head, std::string_view body, bool more) {

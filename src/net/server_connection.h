@@ -41,7 +41,9 @@ class ServerConnection {
   Task<void> close_orderly();
 
  private:
-  Task<std::expected<RequestParser::Progress, RequestFault>> read_more(RequestParser::Progress progress);
+  Task<bool> wait_for_request();
+  Task<std::expected<RequestParser::Progress, RequestFault>> read_more();
+  bool must_not_wait_for_body() const;
 
   Connection connection_;
   ServerLimits limits_;

@@ -65,6 +65,12 @@ void TaskGroup::on_task_end(Entry& entry) {
   if (running_ == 0 && waiter_ != nullptr) std::exchange(waiter_, nullptr)->wake();
 }
 
+void TaskGroup::cancel() {
+  entries_.clear();
+  running_ = 0;
+  if (waiter_ != nullptr) std::exchange(waiter_, nullptr)->wake();
+}
+
 void TaskGroup::erase(Entry& entry) { entries_.erase(entry.position); }
 
 TaskGroup::DrainedWait TaskGroup::drained(Deadline deadline) { return {*this, deadline}; }

@@ -24,6 +24,9 @@ class TaskGroup {
   /// is a bug and ends the process.
   void spawn(Task<void> task);
 
+  /// Cancels all tasks now. Not from a task of the group.
+  void cancel();
+
   /// Tasks that have not ended.
   std::size_t size() const { return running_; }
 

@@ -46,16 +46,21 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::client(const std::string& 
   return std::shared_ptr<const TlsContext>(std::move(made));
 }
 
-SslPointer TlsContext::open(const std::string& host, int fd) const {
+Result<SslPointer> TlsContext::open(const std::string& host, int fd) const {
   SslPointer ssl(SSL_new(context_.get()));
-  if (numeric_address(host, 0).empty()) {
-    SSL_set_tlsext_host_name(ssl.get(), host.c_str());
+  bool is_set_up = ssl != nullptr;
+  if (is_set_up && numeric_address(host, 0).empty()) {
     SSL_set_hostflags(ssl.get(), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    SSL_set1_host(ssl.get(), host.c_str());
-  } else {
-    X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl.get()), host.c_str());
+    is_set_up =
+        SSL_set_tlsext_host_name(ssl.get(), host.c_str()) == 1 && SSL_set1_host(ssl.get(), host.c_str()) == 1;
+  } else if (is_set_up) {
+    is_set_up = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl.get()), host.c_str()) == 1;
   }
-  SSL_set_fd(ssl.get(), fd);
+  is_set_up = is_set_up && SSL_set_fd(ssl.get(), fd) == 1;
+  if (!is_set_up) {
+    return failure(ErrorCode::kTls, ErrorSource::kSelf,
+                   fmt::format("TLS with {} cannot be set up: {}", host, next_openssl_reason()));
+  }
   SSL_set_connect_state(ssl.get());
   return ssl;
 }

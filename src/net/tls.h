@@ -23,8 +23,9 @@ class TlsContext {
   /// private registry may redirect to a public store).
   static Result<std::shared_ptr<const TlsContext>> client(const std::string& ca_file);
 
-  /// A client session for a connection to `host` (a name or a numeric address) on `fd`.
-  SslPointer open(const std::string& host, int fd) const;
+  /// A client session for a connection to `host` (a name or a numeric address) on `fd`. kTls where it
+  /// cannot be set up to check the host.
+  Result<SslPointer> open(const std::string& host, int fd) const;
 
  private:
   struct FreeContext {

@@ -19,14 +19,20 @@ namespace {
 constexpr Bytes kVerifiedFirst = 64_KiB;
 constexpr std::string_view kBlobType = "application/octet-stream";
 
+/// `exchange` and `target` outlive the request made of them.
 cache::ContentRequest content_request(Exchange& exchange, const Target& target) {
   const oci::Digest& digest = *target.reference.digest();
-  upstream::Query query = make_query(exchange, target, metrics::Kind::kBlob, "blobs/" + digest.to_string());
   return {.scope = target.scope,
           .digest = digest,
           .kind = cache::ContentKind::kBlob,
-          .times = target.registry->settings().times,
-          .source = upstream::make_content_source(exchange.context().client, std::move(query), digest),
+          .times = &target.registry->settings().times,
+          .source =
+              [&exchange, &target] {
+                const oci::Digest& wanted = *target.reference.digest();
+                upstream::Query query =
+                    make_query(exchange, target, metrics::Kind::kBlob, "blobs/" + wanted.to_string());
+                return upstream::make_content_source(exchange.context().client, std::move(query), wanted);
+              },
           .tag = std::nullopt};
 }
 
@@ -89,7 +95,9 @@ net::Task<void> send_sized(Exchange& exchange, const oci::Digest& digest, metric
   net::ResponseHead head = blob_head(exchange, digest, is_part ? 206 : 200, how);
   if (is_part) head.add("Content-Range", net::format_content_range(part.range, size));
   head.add("Content-Length", part.range.length());
-  const bool is_there = co_await exchange.send_head(std::move(head), !part.range.empty());
+  // The head waits for the first bytes only where they are there already.
+  const bool has_bytes = !part.range.empty() && reader.has_byte_at(part.range.begin);
+  const bool is_there = co_await exchange.send_head(std::move(head), has_bytes);
   if (!is_there) co_return;
   auto sent = co_await send_range(exchange, reader, part.range);
   if (!sent) exchange.break_off(sent.error());

@@ -31,7 +31,13 @@ Verdict verdict_on_refusal(int status, metrics::Kind kind) {
     case 403: return {403, SpecErrorCode::kDenied};
     case 404: return {404, unknown_of(kind)};
     case 429: return {429, SpecErrorCode::kTooManyRequests};
+    // About the connection between us and upstream; engines would hammer on 408.
+    case 407:
+    case 421:
+    case 425:
+    case 426: return {502, SpecErrorCode::kUnavailable};
     case 503: return {503, SpecErrorCode::kUnavailable};
+    case 408:
     case 504: return {504, SpecErrorCode::kUnavailable};
     default: break;
   }

@@ -80,10 +80,10 @@ net::Task<void> Exchange::send(net::ResponseHead head, std::string body) {
   sent_ += sent_body.size();
 }
 
-net::Task<bool> Exchange::send_head(net::ResponseHead head, bool has_body) {
+net::Task<bool> Exchange::send_head(net::ResponseHead head, bool more) {
   if (!connection_.can_reuse()) head.add("Connection", "close");
   const std::string text = std::move(head).finish();
-  auto sent = co_await connection_.send(text, {}, has_body);
+  auto sent = co_await connection_.send(text, {}, more);
   if (!sent) {
     break_off(sent.error());
     co_return false;

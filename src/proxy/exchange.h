@@ -44,9 +44,9 @@ class Exchange {
 
   /// Sends a whole answer: for HEAD, the head with the body's length alone.
   net::Task<void> send(net::ResponseHead head, std::string body);
-  /// Sends a head whose body, if there is one, follows by send_file or send_text. False where the client
-  /// has gone.
-  net::Task<bool> send_head(net::ResponseHead head, bool has_body);
+  /// Sends a head whose body, if there is one, follows by send_file or send_text; with `more`, it follows at
+  /// once and they share a packet. False where the client has gone.
+  net::Task<bool> send_head(net::ResponseHead head, bool more);
   net::Task<Result<void>> send_file(int fd, ByteRange range);
   net::Task<Result<void>> send_text(std::string_view text);
   net::Task<void> fail(const Error& error);

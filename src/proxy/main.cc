@@ -59,7 +59,11 @@ int check_config(const std::string& file, const config::Environment& environment
 
 void greet(const proxy::Server& server, const config::Settings& settings) {
   for (const std::string& address : server.addresses()) fmt::print("layover serves on http://{}\n", address);
-  const std::string& address = server.addresses().front();
+  std::string address = server.addresses().front();
+  // What is bound to every address is reached at this machine's name.
+  for (const std::string_view any : {"0.0.0.0:", "[::]:"}) {
+    if (address.starts_with(any)) address = "<this-host>:" + address.substr(any.size());
+  }
   fmt::print("  cache:    {}\n  metrics:  http://{}/metrics\n", settings.cache.path, server.admin_address());
   fmt::print(
       "  try:      skopeo copy --src-tls-verify=false docker://{}/docker.io/library/alpine:3 "

@@ -64,26 +64,32 @@ struct Manifest {
   std::string bytes;
 };
 
-cache::ContentRequest content_request(Exchange& exchange, const Target& target, const oci::Digest& digest,
-                                      ResolvedTag* resolved) {
-  cache::ContentRequest request{.scope = target.scope,
-                                .digest = digest,
-                                .kind = cache::ContentKind::kManifest,
-                                .times = target.registry->settings().times,
-                                .source = nullptr,
-                                .tag = std::nullopt};
-  if (resolved != nullptr) request.tag = std::move(resolved->record);
-  if (resolved != nullptr && resolved->bytes) {
-    request.source = std::make_shared<MemorySource>(std::move(*resolved->bytes), resolved->media_type);
-    return request;
-  }
+std::shared_ptr<cache::Source> make_source(Exchange& exchange, const Target& target,
+                                           const oci::Digest& digest) {
   upstream::Query query =
       make_query(exchange, target, metrics::Kind::kManifest, "manifests/" + digest.to_string());
   query.accept.clear();
   for (const std::string_view value : oci::AcceptVariant::unrestricted().accept_values()) {
     query.accept.emplace_back(value);
   }
-  request.source = upstream::make_content_source(exchange.context().client, std::move(query), digest);
+  return upstream::make_content_source(exchange.context().client, std::move(query), digest);
+}
+
+/// `exchange` and `target` outlive the request made of them.
+cache::ContentRequest content_request(Exchange& exchange, const Target& target, const oci::Digest& digest,
+                                      ResolvedTag* resolved) {
+  cache::ContentRequest request{
+      .scope = target.scope,
+      .digest = digest,
+      .kind = cache::ContentKind::kManifest,
+      .times = &target.registry->settings().times,
+      .source = [&exchange, &target, digest] { return make_source(exchange, target, digest); },
+      .tag = std::nullopt};
+  if (resolved != nullptr) request.tag = std::move(resolved->record);
+  if (resolved != nullptr && resolved->bytes) {
+    request.source = [source = std::make_shared<MemorySource>(std::move(*resolved->bytes),
+                                                              resolved->media_type)] { return source; };
+  }
   return request;
 }
 
@@ -136,9 +142,12 @@ net::Task<Result<std::optional<cache::Described>>> describe(Exchange& exchange, 
                                                             const ResolvedTag* resolved,
                                                             const oci::Digest& digest, Deadline deadline) {
   if (resolved != nullptr && resolved->size && oci::is_manifest(resolved->media_type) && !resolved->bytes) {
-    co_return cache::Described{.how = metrics::CacheResult::kRevalidated,
-                               .media_type = resolved->media_type,
-                               .size = resolved->size};
+    const bool is_stored =
+        exchange.context().cache.holds(target.scope, digest, cache::ContentKind::kManifest);
+    co_return cache::Described{
+        .how = is_stored ? metrics::CacheResult::kRevalidated : metrics::CacheResult::kMiss,
+        .media_type = resolved->media_type,
+        .size = resolved->size};
   }
   if (resolved != nullptr) co_return std::optional<cache::Described>();
   auto described = co_await exchange.context().cache.describe(

@@ -9,7 +9,6 @@
 
 #include "base/log.h"
 #include "base/random.h"
-#include "cache/sweep.h"
 #include "net/acceptor.h"
 #include "proxy/registry_service.h"
 
@@ -37,7 +36,7 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
   std::unique_ptr<Server> server(new Server(std::move(options)));
   if (auto opened = server->open(); !opened) return std::unexpected(opened.error());
   server->start_loops();
-  server->start_sweep();
+  server->workers_.back()->start_sweep();
   return server;
 }
 
@@ -117,10 +116,6 @@ void Server::listen(std::size_t endpoint) {
   });
 }
 
-void Server::start_sweep() {
-  workers_.back()->mailbox()->post([this] { cache::adopt_unknown_files_later(*cache_); });
-}
-
 Worker& Server::least_busy() {
   return **std::ranges::min_element(workers_, {}, [](const auto& worker) { return worker->connections(); });
 }
@@ -152,6 +147,7 @@ Server::~Server() {
   // Before the cache goes; a scrape that is under way is waited for.
   metrics_.read_cache_figures_with({});
   for (const auto& worker : workers_) worker->stop();
+  for (const auto& worker : workers_) worker->join();
   workers_.clear();
 }
 

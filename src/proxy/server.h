@@ -54,7 +54,6 @@ class Server {
   Result<void> open();
   Result<UniqueFd> bind(const config::Endpoint& endpoint, std::string& address);
   void start_loops();
-  void start_sweep();
   void listen(std::size_t endpoint);
   Worker& least_busy();
   bool wait_until(Deadline deadline, const std::function<bool()>& is_done,

@@ -59,7 +59,7 @@ net::Task<Result<ResolvedTag>> ask_by_get(Exchange& exchange, const Target& targ
   if (!response) co_return std::unexpected(response.error());
   const auto announced = digest_header(response->info());
   std::string media_type(response->info().headers.get("content-type").value_or(""));
-  auto bytes = co_await response->read_all(cache::kMaxManifest);
+  auto bytes = co_await response->read_all(cache::kMaxManifest, deadline);
   if (!bytes) co_return std::unexpected(bytes.error());
   const std::string name = fmt::format("{}:{}", target.scope.to_string(), target.reference.to_string());
   if (!oci::looks_like_manifest(*bytes)) {
@@ -97,6 +97,19 @@ net::Task<Result<ResolvedTag>> ask(Exchange& exchange, const Target& target, oci
   co_return co_await ask_by_get(exchange, target, variant, deadline);
 }
 
+/// What upstream takes back is not served in its next outage either: the tag, and where access is refused,
+/// the right to the manifest.
+net::Task<Result<void>> forget(cache::LoopCache& cache, const cache::Scope& scope, oci::AcceptVariant variant,
+                               oci::Tag tag, oci::Digest digest, const Error& refusal) {
+  std::vector<cache::Change> changes;
+  changes.emplace_back(cache::RemoveTag{.scope = scope, .variant = variant, .tag = std::move(tag)});
+  if (refusal.code() != ErrorCode::kNotFound) {
+    changes.emplace_back(
+        cache::RemoveGrant{.scope = scope, .digest = digest, .kind = cache::ContentKind::kManifest});
+  }
+  return cache.writer().write(std::move(changes));
+}
+
 }  // namespace
 
 net::Task<Result<ResolvedTag>> resolve_tag(Exchange& exchange, const Target& target,
@@ -106,11 +119,17 @@ net::Task<Result<ResolvedTag>> resolve_tag(Exchange& exchange, const Target& tar
   const oci::Tag& tag = *target.reference.tag();
   const auto known = cache.snapshot().tag(target.scope, variant, tag);
   const WallTime now = cache.clock().wall_now();
-  const bool is_servable = known && now - known->confirmed < times.stale_ttl;
+  const auto age = now - (known ? known->confirmed : now);
+  // A confirmation in the future is a clock set back: not to be relied on.
+  const bool is_servable = known && age >= age.zero() && age < times.stale_ttl;
   const auto limit = is_servable ? earlier(deadline, Deadline::after(times.confirm_timeout)) : deadline;
 
   auto resolved = co_await ask(exchange, target, variant, limit);
   if (!resolved) {
+    if (known && resolved.error().is_refusal()) {
+      auto forgotten = co_await forget(cache, target.scope, variant, tag, known->digest, resolved.error());
+      if (!forgotten) co_return std::unexpected(forgotten.error());
+    }
     if (!is_servable || !resolved.error().is_outage()) co_return resolved;
     log_warning("{}:{} is served stale: {}", target.scope.to_string(), tag.str(),
                 resolved.error().describe());
@@ -121,7 +140,7 @@ net::Task<Result<ResolvedTag>> resolve_tag(Exchange& exchange, const Target& tar
                           .stale_because = resolved.error(),
                           .record = std::nullopt};
   }
-  if (!known || known->digest != resolved->digest || now - known->confirmed > kRecordEvery) {
+  if (!known || known->digest != resolved->digest || age < age.zero() || age > kRecordEvery) {
     resolved->record = cache::PutTag{
         .scope = target.scope,
         .variant = variant,

@@ -18,6 +18,7 @@ upstream::Query make_query(Exchange& exchange, const Target& target, metrics::Ki
           .kind = kind,
           .is_head = false,
           .accept = {"*/*"},
+          .range = {},
           .cdn_loop = std::move(cdn_loop)};
 }
 

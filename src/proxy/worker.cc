@@ -77,7 +77,8 @@ Worker::Worker(unsigned index, Shared& shared, cache::Cache& cache, upstream::To
       shared_(shared),
       cache_(cache),
       tokens_(tokens),
-      loop_(std::make_unique<net::Loop>(index)) {}
+      loop_(std::make_unique<net::Loop>(index)),
+      mailbox_(loop_->mailbox()) {}
 
 Worker::~Worker() = default;
 
@@ -98,8 +99,17 @@ void Worker::run() {
 }
 
 void Worker::stop() {
-  loop_->stop();
-  thread_.join();
+  if (thread_.joinable()) loop_->stop();
+}
+
+void Worker::join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+void Worker::start_sweep() {
+  mailbox()->post([this] {
+    if (on_loop_ != nullptr) on_loop_->cache.start_sweep();
+  });
 }
 
 void Worker::listen(UniqueFd listening, std::function<void(UniqueFd)> hand_out) {
@@ -113,12 +123,15 @@ void Worker::listen(UniqueFd listening, std::function<void(UniqueFd)> hand_out) 
 }
 
 void Worker::stop_listening() {
-  mailbox()->post([this] { on_loop_->acceptors.clear(); });
+  mailbox()->post([this] {
+    if (on_loop_ != nullptr) on_loop_->acceptors.clear();
+  });
 }
 
 void Worker::adopt(UniqueFd fd, const RequestHandler& handler) {
   connections_.fetch_add(1, std::memory_order_relaxed);
   mailbox()->post([this, fd = std::move(fd), &handler]() mutable {
+    if (on_loop_ == nullptr) return;  // stopping
     on_loop_->connections.spawn(serve(std::move(fd), handler));
   });
 }

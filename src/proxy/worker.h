@@ -29,10 +29,14 @@ class Worker {
   ~Worker();
 
   void start();
-  /// Ends the loop, cancels what is left on it, and waits for its thread.
+  /// Ends the loop and cancels what is left on it; `join` waits for its thread. All workers are told before
+  /// the first is joined, since they share the offload pool.
   void stop();
+  void join();
+  /// Starts the cache's background sweep on this loop.
+  void start_sweep();
 
-  const std::shared_ptr<net::Mailbox>& mailbox() const { return loop_->mailbox(); }
+  const std::shared_ptr<net::Mailbox>& mailbox() const { return mailbox_; }
   /// Accepts connections at the listening descriptor, on this loop, and gives each to `hand_out`.
   void listen(UniqueFd listening, std::function<void(UniqueFd)> hand_out);
   /// Closes all listening descriptors.
@@ -58,8 +62,9 @@ class Worker {
   Shared& shared_;
   cache::Cache& cache_;
   upstream::TokenTable& tokens_;
-  std::unique_ptr<net::Loop> loop_;
-  OnLoop* on_loop_ = nullptr;  // the loop's thread only
+  std::unique_ptr<net::Loop> loop_;              // ends on its own thread
+  const std::shared_ptr<net::Mailbox> mailbox_;  // outlives it, and then refuses messages
+  OnLoop* on_loop_ = nullptr;                    // the loop's thread only
   std::atomic<std::size_t> connections_{0};
   std::atomic<std::size_t> requests_{0};
   std::thread thread_;

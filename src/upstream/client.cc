@@ -19,6 +19,8 @@ namespace {
 
 constexpr int kMaxRedirects = 5;
 constexpr Bytes kMaxErrorBody = 64_KiB;
+/// A refusal is told without its body where that does not come at once.
+constexpr std::chrono::seconds kErrorBodyTime{1};
 constexpr std::chrono::seconds kHousekeeping{15};
 /// A token is renewed this long before it expires, or after nine tenths of a short life.
 constexpr std::chrono::seconds kRenewEarly{10};
@@ -50,19 +52,26 @@ ErrorCode code_of(int status) {
   }
 }
 
-/// The error for an answer that is no 2xx, with as much of its body as a client could want.
+/// The error for an answer of the registry that is no 2xx, with as much of its body as a client could want.
 net::Task<Error> refusal(const Registry& registry, Response& response, std::string what) {
   const net::ResponseInfo& info = response.info();
   UpstreamAnswer answer{.status = info.status,
                         .content_type = std::string(info.headers.get("content-type").value_or("")),
                         .body = {},
                         .retry_after = std::string(info.headers.get("retry-after").value_or(""))};
-  auto body = co_await response.read_all(kMaxErrorBody);
+  auto body = co_await response.read_all(kMaxErrorBody, Deadline::after(kErrorBodyTime));
   if (body) answer.body = std::move(*body);
   const Error error(code_of(info.status), ErrorSource::kUpstream,
                     fmt::format("{} answered {} {} to {}", registry.name(), info.status,
                                 net::reason_phrase(info.status), what));
   co_return error.with_answer(std::move(answer));
+}
+
+/// The error for an answer that is no 2xx and not the registry's own: it decides nothing about the content.
+Error trouble(const Response& response, std::string_view what) {
+  return {ErrorCode::kProtocol, ErrorSource::kUpstream,
+          fmt::format("{} answered {} {} to {}", response.url().authority(), response.info().status,
+                      net::reason_phrase(response.info().status), what)};
 }
 
 std::string token_key(const Query& query) { return query.registry->name() + " " + query.repository.str(); }
@@ -92,10 +101,14 @@ net::Task<Result<Response>> Client::send(Query query, Deadline deadline) {
     const int status = response->info().status;
     if (status == 200 || status == 206) co_return response;
 
+    const std::string what =
+        fmt::format("{} {} of {}", query.is_head ? "HEAD" : "GET", query.path, query.repository.str());
+    if (!net::same_origin(response->url(), query.registry->url())) {
+      co_return std::unexpected(trouble(*response, what));
+    }
     const auto challenge = choose(parse_challenges(response->info().headers.all("www-authenticate")));
     if (status == 401 && may_authorize && challenge) {
-      auto discarded = co_await response->read_all(kMaxErrorBody);
-      (void)discarded;  // read only so that the connection can be used again
+      co_await response->discard_rest();
       auto authorized = co_await authorize(query, *challenge, authorization, deadline);
       if (!authorized) {
         co_return std::unexpected(authorized.error().within(
@@ -104,9 +117,7 @@ net::Task<Result<Response>> Client::send(Query query, Deadline deadline) {
       authorization = std::move(*authorized);
       continue;
     }
-    const Error error = co_await refusal(
-        *query.registry, *response,
-        fmt::format("{} {} of {}", query.is_head ? "HEAD" : "GET", query.path, query.repository.str()));
+    const Error error = co_await refusal(*query.registry, *response, what);
     const auto reason = error.code() == ErrorCode::kRateLimited ? metrics::UpstreamReason::kRateLimited
                                                                 : metrics::UpstreamReason::kStatus;
     if (error.is_outage()) metrics_.upstream_errors(query.registry->label(), reason).add();
@@ -130,6 +141,7 @@ net::Task<Result<Response>> Client::send_with(const Query& query, std::string au
                      .kind = query.kind,
                      .accept = query.accept,
                      .authorization = is_own ? authorization : std::string(),
+                     .range = query.range,
                      .cdn_loop = query.cdn_loop};
     auto response = co_await exchange(pool_, query.registry, metrics_, std::move(spec), deadline);
     if (!response || !is_redirect(response->info().status)) co_return response;
@@ -144,8 +156,7 @@ net::Task<Result<Response>> Client::send_with(const Query& query, std::string au
       co_return std::unexpected(next.error().within(url.authority() + " redirects to no usable address"));
     auto allowed = registry.policy().may_follow(url, *next);
     if (!allowed) co_return std::unexpected(allowed.error());
-    auto discarded = co_await response->read_all(kMaxErrorBody);
-    (void)discarded;  // read only so that the connection can be used again
+    co_await response->discard_rest();
     url = std::move(*next);
   }
   co_return failure(ErrorCode::kProtocol, ErrorSource::kUpstream,
@@ -186,14 +197,19 @@ net::Task<Result<Authorization>> Client::fetch_token(const Query& query, Authent
                    .purpose = registry.policy().purpose_of(*realm, DestinationPolicy::Purpose::kTokenRealm),
                    .accept = {"application/json"},
                    .authorization = credentials ? basic(*credentials) : std::string(),
+                   .range = {},
                    .cdn_loop = query.cdn_loop};
   auto response = co_await exchange(pool_, query.registry, metrics_, std::move(spec), deadline);
   if (!response) co_return std::unexpected(response.error());
-  if (response->info().status != 200) {
-    co_return std::unexpected(co_await refusal(
-        registry, *response, fmt::format("the request for a token at {}", realm->without_query())));
+  const int status = response->info().status;
+  if (status != 200) {
+    const std::string what = fmt::format("the request for a token at {}", realm->without_query());
+    // Only these are about the right to read; a token service that is lost or ill decides nothing.
+    const bool is_about_access = status == 401 || status == 403 || status == 429 || status >= 500;
+    if (!is_about_access) co_return std::unexpected(trouble(*response, what));
+    co_return std::unexpected(co_await refusal(registry, *response, what));
   }
-  auto body = co_await response->read_all(kMaxTokenResponse);
+  auto body = co_await response->read_all(kMaxTokenResponse, deadline);
   if (!body) co_return std::unexpected(body.error());
   auto token = parse_token_response(*body);
   if (!token) co_return std::unexpected(token.error());

@@ -26,6 +26,7 @@ struct Query {
   metrics::Kind kind = metrics::Kind::kOther;
   bool is_head = false;
   std::vector<std::string> accept;
+  std::string range;  // the Range header's value; empty: none
   std::string cdn_loop;
 };
 
@@ -36,8 +37,9 @@ class Client {
   /// Starts closing idle connections now and then.
   void start();
 
-  /// A 2xx answer. Errors: kNotFound, kDenied, kUnauthorized, kRateLimited and kStatus carry upstream's
-  /// answer; everything else is trouble on the way to it. All within `deadline`.
+  /// A 2xx answer. Errors: kNotFound, kDenied, kUnauthorized, kRateLimited and kStatus carry the answer of
+  /// the registry itself; everything else, also what a redirect's target or a token service says, is
+  /// trouble on the way to it. All within `deadline`.
   net::Task<Result<Response>> send(Query query, Deadline deadline);
 
  private:

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "net/http_headers.h"
+#include "net/range.h"
 #include "oci/media_type.h"
 
 namespace layover::upstream {
@@ -36,6 +37,18 @@ Result<cache::SourceHead> vet(const Registry& registry, const net::ResponseInfo&
   return head;
 }
 
+/// A 2xx says something about this content only if it names its digest or its size: a portal's page does
+/// neither.
+bool has_evidence(const net::ResponseInfo& info) {
+  return info.content_length || oci::Digest::parse(info.headers.get("docker-content-digest").value_or(""));
+}
+
+/// A registry that may have no answer to a HEAD, and one to a GET.
+bool may_lack_head(const Error& error) {
+  const UpstreamAnswer* answer = error.answer();
+  return answer != nullptr && (answer->status == 404 || answer->status == 405 || answer->status == 501);
+}
+
 class ContentStream final : public cache::SourceStream {
  public:
   ContentStream(Response response, cache::SourceHead head)
@@ -58,8 +71,13 @@ class ContentSource final : public cache::Source {
     Query query = query_;
     query.is_head = true;
     auto response = co_await client_.send(std::move(query), deadline);
-    if (!response) co_return std::unexpected(response.error());
-    co_return vet(*query_.registry, response->info(), digest_);
+    if (!response) {
+      if (!may_lack_head(response.error())) co_return std::unexpected(response.error());
+      co_return co_await confirm_by_get(deadline);
+    }
+    auto head = vet(*query_.registry, response->info(), digest_);
+    if (!head || has_evidence(response->info())) co_return head;
+    co_return co_await confirm_by_get(deadline);
   }
 
   net::Task<Result<std::unique_ptr<cache::SourceStream>>> open(Deadline deadline) override {
@@ -78,6 +96,25 @@ class ContentSource final : public cache::Source {
   }
 
  private:
+  // Some registries answer no HEAD, or not before their first GET: the first byte then proves the same.
+  net::Task<Result<cache::SourceHead>> confirm_by_get(Deadline deadline) {
+    Query query = query_;
+    query.range = net::format_range(0, 1);
+    auto response = co_await client_.send(std::move(query), deadline);
+    if (!response) co_return std::unexpected(response.error());
+    auto head = vet(*query_.registry, response->info(), digest_);
+    if (!head) co_return head;
+    if (response->info().status == 206) {
+      auto range = net::parse_content_range(response->info().headers.get("content-range").value_or(""));
+      if (!range) co_return std::unexpected(range.error());
+      head->size = range->size ? std::optional(Bytes{*range->size}) : std::nullopt;
+    }
+    if (head->size || has_evidence(response->info())) co_return head;
+    co_return failure(ErrorCode::kProtocol, ErrorSource::kUpstream,
+                      fmt::format("{} answered for {} with neither its digest nor its size",
+                                  query_.registry->name(), digest_.to_string()));
+  }
+
   Client& client_;
   Query query_;
   oci::Digest digest_;

@@ -12,6 +12,9 @@ namespace layover::upstream {
 
 namespace {
 
+constexpr Bytes kDiscarded = 64_KiB;
+constexpr std::chrono::milliseconds kDiscardTime{250};
+
 std::string request_head(const RequestSpec& spec) {
   std::string head;
   // Blobs are stored as they are named: a coded body would have another digest.
@@ -24,6 +27,7 @@ std::string request_head(const RequestSpec& spec) {
   if (!spec.authorization.empty()) {
     fmt::format_to(std::back_inserter(head), "Authorization: {}\r\n", spec.authorization);
   }
+  if (!spec.range.empty()) fmt::format_to(std::back_inserter(head), "Range: {}\r\n", spec.range);
   if (!spec.cdn_loop.empty()) fmt::format_to(std::back_inserter(head), "CDN-Loop: {}\r\n", spec.cdn_loop);
   head += "\r\n";
   return head;
@@ -52,7 +56,7 @@ net::Task<Result<Response>> exchange(ConnectionPool& pool, std::shared_ptr<const
     auto info = co_await ask(lease->connection(), request_head(spec), spec.is_head, limit);
     if (info) {
       metrics.upstream_requests(registry->label(), spec.kind, info->status).add();
-      co_return Response(pool, std::move(*lease), std::move(*info), registry, metrics, spec.kind, started);
+      co_return Response(pool, std::move(*lease), std::move(*info), spec, registry, metrics, started);
     }
     error = info.error();
     const bool was_stale = lease->is_reused() && lease->connection().ended_before_answer() &&
@@ -63,15 +67,16 @@ net::Task<Result<Response>> exchange(ConnectionPool& pool, std::shared_ptr<const
   co_return std::unexpected(error->within(fmt::format("asking {} failed", spec.url.authority())));
 }
 
-Response::Response(ConnectionPool& pool, Lease lease, net::ResponseInfo info,
-                   std::shared_ptr<const Registry> registry, metrics::Metrics& metrics, metrics::Kind kind,
+Response::Response(ConnectionPool& pool, Lease lease, net::ResponseInfo info, const RequestSpec& spec,
+                   std::shared_ptr<const Registry> registry, metrics::Metrics& metrics,
                    Deadline::Clock::time_point started)
     : pool_(&pool),
       lease_(std::move(lease)),
       info_(std::move(info)),
+      url_(spec.url),
       registry_(std::move(registry)),
       metrics_(&metrics),
-      kind_(kind),
+      kind_(spec.kind),
       started_(started) {}
 
 Response::~Response() {
@@ -80,9 +85,9 @@ Response::~Response() {
   if (lease_) pool_->give_back(std::move(*lease_));
 }
 
-net::Task<Result<std::size_t>> Response::read(std::span<std::byte> into) {
-  auto n = co_await lease_->connection().read_body(into,
-                                                   Deadline::after(registry_->settings().times.idle_timeout));
+net::Task<Result<std::size_t>> Response::read(std::span<std::byte> into, Deadline deadline) {
+  const auto limit = earlier(deadline, Deadline::after(registry_->settings().times.idle_timeout));
+  auto n = co_await lease_->connection().read_body(into, limit);
   if (n) {
     metrics_->upstream_received_bytes(registry_->label()).add(*n);
   } else {
@@ -91,11 +96,16 @@ net::Task<Result<std::size_t>> Response::read(std::span<std::byte> into) {
   co_return n;
 }
 
-net::Task<Result<std::string>> Response::read_all(Bytes limit) {
+net::Task<void> Response::discard_rest() {
+  auto discarded = co_await read_all(kDiscarded, Deadline::after(kDiscardTime));
+  (void)discarded;  // either way the answer is done with
+}
+
+net::Task<Result<std::string>> Response::read_all(Bytes limit, Deadline deadline) {
   std::string body;
   std::vector<std::byte> chunk(std::size_t{16} << 10);
   for (;;) {
-    auto n = co_await read(chunk);
+    auto n = co_await read(chunk, deadline);
     if (!n) co_return std::unexpected(n.error());
     if (*n == 0) co_return body;
     body.append(reinterpret_cast<const char*>(chunk.data()), *n);

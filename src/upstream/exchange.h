@@ -26,14 +26,15 @@ struct RequestSpec {
   metrics::Kind kind = metrics::Kind::kOther;
   std::vector<std::string> accept;
   std::string authorization;  // empty: none
+  std::string range;          // the Range header's value; empty: none
   std::string cdn_loop;       // RFC 8586; empty: none
 };
 
 /// An answer whose head has come. Owned by one task; must not outlive the pool it came from.
 class Response {
  public:
-  Response(ConnectionPool& pool, Lease lease, net::ResponseInfo info,
-           std::shared_ptr<const Registry> registry, metrics::Metrics& metrics, metrics::Kind kind,
+  Response(ConnectionPool& pool, Lease lease, net::ResponseInfo info, const RequestSpec& spec,
+           std::shared_ptr<const Registry> registry, metrics::Metrics& metrics,
            Deadline::Clock::time_point started);
   Response(Response&&) noexcept = default;
   Response& operator=(Response&&) = delete;
@@ -41,15 +42,22 @@ class Response {
   ~Response();
 
   const net::ResponseInfo& info() const { return info_; }
-  /// At least one byte, or 0 at the body's end; a byte must come within the registry's idle_timeout.
-  net::Task<Result<std::size_t>> read(std::span<std::byte> into);
-  /// The rest of the body, at most `limit` bytes: kTooLarge where there is more.
-  net::Task<Result<std::string>> read_all(Bytes limit);
+  /// Where the answer came from, after redirects.
+  const net::Url& url() const { return url_; }
+  /// At least one byte, or 0 at the body's end; a byte must come within the registry's idle_timeout and
+  /// `deadline`.
+  net::Task<Result<std::size_t>> read(std::span<std::byte> into, Deadline deadline = Deadline::never());
+  /// The rest of the body by `deadline`, at most `limit` bytes: kTooLarge where there is more.
+  net::Task<Result<std::string>> read_all(Bytes limit, Deadline deadline);
+  /// Reads a small rest of the body away, so that the connection can be used again; what is large or slow
+  /// is left, and the connection with it.
+  net::Task<void> discard_rest();
 
  private:
   ConnectionPool* pool_;
   std::optional<Lease> lease_;
   net::ResponseInfo info_;
+  net::Url url_;
   std::shared_ptr<const Registry> registry_;
   metrics::Metrics* metrics_;
   metrics::Kind kind_;

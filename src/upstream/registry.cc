@@ -46,22 +46,28 @@ Registry::Registry(config::Registry settings, net::Url url, DestinationSettings 
       label_(label) {}
 
 Result<std::shared_ptr<const Registry>> Registry::make(const config::Registry& settings,
+                                                       std::shared_ptr<const net::TlsContext> tls,
                                                        const metrics::Metrics& metrics) {
-  auto tls = net::TlsContext::client(settings.ca_file);
-  if (!tls) return std::unexpected(tls.error().within(fmt::format("the registry {}", settings.name.str())));
   const net::Url url = to_url(settings.url);
   auto destinations = to_destinations(settings, url);
   if (!destinations) {
     return std::unexpected(destinations.error().within(fmt::format("the registry {}", settings.name.str())));
   }
-  return std::make_shared<const Registry>(settings, url, std::move(*destinations), std::move(*tls),
+  return std::make_shared<const Registry>(settings, url, std::move(*destinations), std::move(tls),
                                           metrics.registry(settings.name.str()));
 }
 
 Result<Registries> make_registries(const config::Settings& settings, const metrics::Metrics& metrics) {
   Registries registries;
+  std::map<std::string, std::shared_ptr<const net::TlsContext>> trusted;
   for (const auto& [name, registry] : settings.registries) {
-    auto made = Registry::make(registry, metrics);
+    auto& tls = trusted[registry.ca_file];
+    if (!tls) {
+      auto opened = net::TlsContext::client(registry.ca_file);
+      if (!opened) return std::unexpected(opened.error().within(fmt::format("the registry {}", name.str())));
+      tls = std::move(*opened);
+    }
+    auto made = Registry::make(registry, tls, metrics);
     if (!made) return std::unexpected(made.error());
     registries.emplace(name, std::move(*made));
   }

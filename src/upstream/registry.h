@@ -19,8 +19,8 @@ namespace layover::upstream {
 /// Shared by all loops; immutable but for the class of its own address.
 class Registry {
  public:
-  /// kTls where the certificate authorities cannot be read.
   static Result<std::shared_ptr<const Registry>> make(const config::Registry& settings,
+                                                      std::shared_ptr<const net::TlsContext> tls,
                                                       const metrics::Metrics& metrics);
 
   const config::Registry& settings() const { return settings_; }
@@ -49,7 +49,8 @@ class Registry {
 /// All registries of the configuration, by name.
 using Registries = std::map<oci::RegistryName, std::shared_ptr<const Registry>>;
 
-/// Made in start-up; the error names the registry.
+/// Made in start-up; the error names the registry: kTls where its certificate authorities cannot be read.
+/// Registries with the same authorities share them, since reading the system's takes a while.
 Result<Registries> make_registries(const config::Settings& settings, const metrics::Metrics& metrics);
 
 }  // namespace layover::upstream
