@@ -151,7 +151,7 @@ class LoopCache {
                                                        Deadline deadline);
   net::Task<Result<void>> drop_damaged(const oci::Digest& digest, const Error& problem);
   net::Task<Result<std::optional<Opened>>> open_fill(const ContentRequest& request, Deadline deadline);
-  void attach_pending_tags(FillState& fill);
+  std::vector<PutTag> take_pending_tags(const FillKey& key, const Scope& scope);
   net::Task<Result<bool>> join(const ContentRequest& request, FillState& fill, Deadline deadline);
   Result<void> check_distrust(const FillKey& key) const;
   void note_mismatch(const FillKey& key);

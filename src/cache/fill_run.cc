@@ -60,19 +60,24 @@ std::optional<Error> FillRun::find_size_problem(const SourceHead& head) const {
 
 net::Task<Result<void>> FillRun::open_file() {
   FileSystem& files = committer_.directory().files();
-  path_ = committer_.directory().new_fill_file(state_->key().digest);
   struct Files {
+    PartialFile partial;
     UniqueFd written;
     UniqueFd read;
   };
-  auto opened = co_await net::offload(net::Work::kDisk, [&files, path = path_]() -> Result<Files> {
-    auto written = files.open(path, O_RDWR | O_CREAT | O_EXCL, 0640);
-    if (!written) return std::unexpected(written.error());
-    auto read = files.open(path, O_RDWR, 0);
-    if (!read) return std::unexpected(read.error());
-    return Files{.written = std::move(*written), .read = std::move(*read)};
-  });
+  // Until the result is taken over here, a file that was made is removed with it.
+  auto opened = co_await net::offload(
+      net::Work::kDisk,
+      [&files, path = committer_.directory().new_fill_file(state_->key().digest)]() -> Result<Files> {
+        auto written = files.open(path, O_RDWR | O_CREAT | O_EXCL, 0640);
+        if (!written) return std::unexpected(written.error());
+        PartialFile partial(files, path);
+        auto read = files.open(path, O_RDWR, 0);
+        if (!read) return std::unexpected(read.error());
+        return Files{.partial = std::move(partial), .written = std::move(*written), .read = std::move(*read)};
+      });
   if (!opened) co_return std::unexpected(opened.error().within("no partial download can be made"));
+  path_ = opened->partial.release();
   state_->publish_file(std::move(opened->read));
   store_.emplace(
       Store{.file = std::move(opened->written), .hasher = Hasher(state_->key().digest.algorithm())});

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/deadline.h"
@@ -41,6 +42,21 @@ class FillRun {
   struct Chunk {
     std::unique_ptr<std::byte[]> bytes;
     std::size_t length = 0;
+  };
+  /// A partial file, removed by its end unless it was renamed or given away.
+  class PartialFile {
+   public:
+    PartialFile(FileSystem& files, std::string path) : files_(&files), path_(std::move(path)) {}
+    PartialFile(PartialFile&& other) noexcept : files_(other.files_), path_(other.release()) {}
+    PartialFile& operator=(PartialFile&&) = delete;
+    ~PartialFile() {
+      if (!path_.empty()) (void)files_->remove(path_);
+    }
+    std::string release() { return std::exchange(path_, {}); }
+
+   private:
+    FileSystem* files_;
+    std::string path_;
   };
   /// What an offloaded job works on; it owns all of it.
   struct Store {

@@ -109,6 +109,8 @@ net::Task<Result<SourceHead>> LoopCache::confirm(const ContentRequest& request, 
   if (head) {
     std::vector<Change> changes;
     changes.emplace_back(grant_of(request, head->content_type));
+    const FillKey key{.registry = request.scope.registry, .digest = request.digest};
+    for (PutTag& tag : take_pending_tags(key, request.scope)) changes.emplace_back(std::move(tag));
     writer().write_later(std::move(changes));
   } else if (stored.grant && head.error().is_refusal()) {
     std::vector<Change> changes;
@@ -146,11 +148,6 @@ PutGrant LoopCache::grant_of(const ContentRequest& request, std::string media_ty
 net::Task<Result<std::optional<Opened>>> LoopCache::open_stored(const ContentRequest& request, Stored stored,
                                                                 Deadline deadline) {
   auto permission = co_await permit(request, stored, deadline);
-  if (!permission && permission.error().code() == ErrorCode::kCorrupt) {
-    auto removed = co_await drop_damaged(request.digest, permission.error());
-    if (!removed) co_return std::unexpected(removed.error());
-    co_return std::optional<Opened>();
-  }
   if (!permission) co_return std::unexpected(permission.error());
   Opened opened{
       .how = permission->how, .media_type = std::move(permission->media_type), .memory = {}, .reader = {}};
@@ -219,7 +216,7 @@ net::Task<Result<std::optional<Opened>>> LoopCache::open_fill(const ContentReque
                                               : metrics::CacheResult::kJoined;
   bool was_confirmed = false;
   if (is_new) {
-    attach_pending_tags(*fill);
+    for (PutTag& tag : take_pending_tags(key, request.scope)) fill->record_when_stored(std::move(tag));
     fills_.spawn(run_fill(fill, request.source(), deadline));
   } else if (!fill->is_admitted(request.scope, request.kind)) {
     auto joined = co_await join(request, *fill, deadline);
@@ -275,14 +272,19 @@ void LoopCache::remember_tag(PutTag tag) {
 
 void LoopCache::start_sweep() { housekeeping_.spawn(adopt_unknown_files(cache_)); }
 
-void LoopCache::attach_pending_tags(FillState& fill) {
-  const auto pending = cache_.pending_tags_.find(fill.key());
-  if (!pending) return;
-  // A tag of another repository waits for that repository's own right to the content.
-  for (const PutTag& tag : pending->tags) {
-    if (tag.scope == fill.leader()) fill.record_when_stored(tag);
+// The tags of one scope; those of others wait for those scopes' own right to the content.
+std::vector<PutTag> LoopCache::take_pending_tags(const FillKey& key, const Scope& scope) {
+  const auto pending = cache_.pending_tags_.find(key);
+  if (!pending) return {};
+  std::vector<PutTag> taken;
+  auto rest = std::make_shared<Cache::PendingTags>(Cache::PendingTags{.tags = {}, .until = pending->until});
+  for (const PutTag& tag : pending->tags) (tag.scope == scope ? taken : rest->tags).push_back(tag);
+  if (rest->tags.empty()) {
+    cache_.pending_tags_.erase(key, pending);
+  } else if (!taken.empty()) {
+    cache_.pending_tags_.put(key, std::move(rest));
   }
-  cache_.pending_tags_.erase(fill.key(), pending);
+  return taken;
 }
 
 // Lets another scope into a running fill once upstream has said that it may read the content. False

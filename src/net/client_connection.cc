@@ -31,6 +31,7 @@ struct ClientConnection::Parse {
   std::string field_value;
   std::string pending;  // body bytes that came with the head, or out of chunks
   std::size_t head_bytes = 0;
+  std::size_t framing_bytes = 0;  // of a chunked body, since its last byte: extensions and trailers
   bool is_head_request = false;
   bool is_head_complete = false;
   bool is_message_complete = false;
@@ -54,7 +55,7 @@ void ClientConnection::Parse::start(bool head_request) {
   field_name.clear();
   field_value.clear();
   pending.clear();
-  head_bytes = 0;
+  head_bytes = framing_bytes = 0;
   is_head_request = head_request;
   is_head_complete = is_message_complete = has_answer_begun = has_extra_bytes = keep_alive = false;
   body = Body::kNone;
@@ -127,6 +128,7 @@ int ClientConnection::Parse::on_headers() {
 
 Result<void> ClientConnection::Parse::feed(std::string_view bytes) {
   has_answer_begun = has_answer_begun || !bytes.empty();
+  const std::size_t had = pending.size();
   const llhttp_errno_t code = llhttp_execute(&parser, bytes.data(), bytes.size());
   if (code == HPE_PAUSED || code == HPE_PAUSED_UPGRADE) {
     const char* position = llhttp_get_error_pos(&parser);
@@ -139,6 +141,9 @@ Result<void> ClientConnection::Parse::feed(std::string_view bytes) {
         fmt::format("upstream does not speak HTTP/1.1: {}",
                     reason != nullptr && *reason != '\0' ? reason : llhttp_errno_name(code)));
   }
+  framing_bytes = is_head_complete && pending.size() == had ? framing_bytes + bytes.size() : 0;
+  if (framing_bytes > kMaxHeadBytes)
+    return protocol_failure("upstream's chunk extensions or trailers are too large");
   if (!is_head_complete) {
     head_bytes += bytes.size();
     if (head_bytes > kMaxHeadBytes) return protocol_failure("upstream's header fields are too large");

@@ -94,8 +94,8 @@ void Loop::on_timer(uv_timer_t* handle) {
 
 void Loop::on_check(uv_check_t* handle) {
   Loop& loop = owner(handle->data);
+  uv_idle_stop(&loop.idle_);  // also where the entries were dropped in the meantime
   if (loop.next_turn_.empty()) return;
-  uv_idle_stop(&loop.idle_);
   loop.ready_.append(loop.next_turn_);
   loop.run_ready();
 }

@@ -92,7 +92,7 @@ void RequestParser::reset() {
   field_name_.clear();
   field_value_.clear();
   is_head_complete_ = is_message_complete_ = false;
-  body_bytes_ = 0;
+  body_bytes_ = rest_bytes_ = 0;
   scanned_ = 0;
 }
 
@@ -111,7 +111,7 @@ RequestParser::Progress RequestParser::parse() {
   if (is_head_complete_) return parse_rest();
   // RFC 9112 2.2: empty lines before a request are ignored.
   while (scanned_ == 0 && buffer_.starts_with("\r\n")) buffer_.erase(0, 2);
-  if (buffer_.empty()) return Progress::kNeedHead;
+  if (buffer_.empty() || buffer_ == "\r") return Progress::kNeedHead;
   if (scanned_ == 0 && !is_token_char(buffer_.front())) {
     return refuse(400, "this is not HTTP (is the client speaking TLS to a plain port?)");
   }
@@ -153,6 +153,11 @@ RequestParser::Progress RequestParser::parse_head(std::size_t head_length) {
   if (code != HPE_OK && code != HPE_PAUSED && code != HPE_PAUSED_UPGRADE) {
     return refuse_by(code, std::string_view(buffer_).substr(0, head_length));
   }
+  const std::string_view line = std::string_view(buffer_).substr(0, buffer_.find('\r'));
+  const bool has_version = line.find(' ') != line.rfind(' ');
+  if (has_version && line.find(" HTTP/") == std::string_view::npos) {
+    return refuse(400, "not HTTP but another protocol");
+  }
   buffer_.erase(0, head_length);
   if (code != HPE_OK) llhttp_resume(&parser_);
   request_.method = llhttp_method_name(static_cast<llhttp_method_t>(llhttp_get_method(&parser_)));
@@ -187,9 +192,12 @@ RequestParser::Progress RequestParser::check_head() {
 
 RequestParser::Progress RequestParser::parse_rest() {
   if (is_message_complete_) return Progress::kComplete;
+  rest_bytes_ += buffer_.size();
   const llhttp_errno_t code = llhttp_execute(&parser_, buffer_.data(), buffer_.size());
   if (code == HPE_OK) {
     buffer_.clear();
+    // Chunk extensions and trailers are header bytes by another name.
+    if (rest_bytes_ - body_bytes_ > max_header_bytes_) return refuse(431, "the body's framing is too large");
     return is_message_complete_ ? Progress::kComplete : Progress::kNeedBody;
   }
   if (code != HPE_PAUSED && code != HPE_PAUSED_UPGRADE) return refuse_by(code, {});

@@ -81,6 +81,7 @@ class RequestParser {
   bool is_head_complete_ = false;
   bool is_message_complete_ = false;
   std::size_t body_bytes_ = 0;
+  std::size_t rest_bytes_ = 0;  // fed after the head: the body with its framing
 };
 
 }  // namespace layover::net

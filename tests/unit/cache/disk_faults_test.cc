@@ -1,0 +1,163 @@
+// Each call of the file system fails in turn: readers get a clear error or the verified bytes, nothing
+// wrong is stored, no partial file stays, and the next request works.
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "tests/support/catch.h"
+#include "tests/unit/cache/cache_fixture.h"
+
+using namespace layover;
+using namespace layover::test;
+using metrics::FillResult;
+
+namespace {
+
+struct Fault {
+  std::string what;
+  Call call;
+  unsigned skip;
+  ErrorCode code;
+};
+
+// Two descriptors are opened for a download; the bytes below come in several writes.
+const std::vector<Fault> kFaults{
+    {"making the partial file", Call::kOpen, 0, ErrorCode::kIo},
+    {"making the partial file on a full disk", Call::kOpen, 0, ErrorCode::kNoSpace},
+    {"opening it for reading", Call::kOpen, 1, ErrorCode::kIo},
+    {"the first write, full", Call::kWriteAt, 0, ErrorCode::kNoSpace},
+    {"the first write, broken", Call::kWriteAt, 0, ErrorCode::kIo},
+    {"a later write, full", Call::kWriteAt, 2, ErrorCode::kNoSpace},
+    {"a later write, broken", Call::kWriteAt, 2, ErrorCode::kIo},
+    {"syncing the data", Call::kSyncData, 0, ErrorCode::kIo},
+    {"syncing the data, full", Call::kSyncData, 0, ErrorCode::kNoSpace},
+    {"the rename", Call::kRename, 0, ErrorCode::kIo},
+    {"syncing the directory", Call::kSyncDirectory, 0, ErrorCode::kIo},
+    {"the origin's attribute", Call::kSetAttribute, 0, ErrorCode::kIo},
+    {"an attribute on a file system without", Call::kSetAttribute, 0, ErrorCode::kUnsupported},
+};
+
+bool is_before_verification(const Fault& fault) {
+  return fault.call == Call::kOpen || fault.call == Call::kWriteAt;
+}
+
+/// Whatever is under the digest's name must be the content.
+bool is_absent_or_whole(const std::string& file, const std::string& bytes) {
+  if (!std::filesystem::exists(file)) return true;
+  auto stored = read_file(FileSystem::system(), file, 64_MiB);
+  return stored && *stored == bytes;
+}
+
+}  // namespace
+
+TEST_CASE("a fault of the disk while a blob is stored") {
+  const std::string bytes = bytes_of(2'000'000);
+  const auto digest = digest_of(bytes);
+  for (const Fault& fault : kFaults) {
+    INFO(fault.what);
+    CacheFixture fixture(2);
+    auto content = ScriptedContent::of(bytes);
+    content->set_piece(100'000);
+    content->hold_answer(true);
+    std::vector<std::future<Got>> clients;
+    for (unsigned i = 0; i < 4; ++i)
+      clients.push_back(fixture.start_get(fixture.request(*content, digest), i % 2));
+    REQUIRE(eventually([&] { return fixture.metrics.fill_readers().value() == 4; }));
+    fixture.files.fail(fault.call, fault.skip, fault.code);
+    content->hold_answer(false);
+    for (auto& client : clients) {
+      const Got got = LoopThread::wait_for(std::move(client));
+      if (is_before_verification(fault)) {
+        REQUIRE(got.failure);
+        CHECK(got.failure->code() == fault.code);
+        CHECK(got.failure->source() == ErrorSource::kDisk);
+        CHECK(bytes.starts_with(got.bytes));
+        CHECK(got.bytes.size() < bytes.size());
+      } else {
+        CHECK(got.is_whole(bytes));
+      }
+    }
+    fixture.settle();
+    CHECK(fixture.files.has_failed(fault.call));
+    CHECK(fixture.has_no_partial_files());
+    CHECK(is_absent_or_whole(fixture.cache().directory().blob_file(digest), bytes));
+    const bool is_committed = fault.call == Call::kSetAttribute;
+    CHECK(fixture.fills(FillResult::kCommitted) == (is_committed ? 1 : 0));
+    CHECK(fixture.fills(FillResult::kDiskError) == (is_committed ? 0 : 1));
+    CHECK(fixture.cache().index().knows(digest) == is_committed);
+
+    const Got next = fixture.get_now(fixture.request(*content, digest));
+    CHECK(next.is_whole(bytes));
+    fixture.settle();
+    CHECK(fixture.is_stored(digest));
+    CHECK(fixture.has_no_partial_files());
+  }
+}
+
+TEST_CASE("small content that cannot be read back is served all the same and stored the next time") {
+  CacheFixture fixture;
+  const std::string bytes = bytes_of(500);
+  const auto digest = digest_of(bytes);
+  auto content = ScriptedContent::of(bytes);
+  fixture.files.fail(Call::kReadAt, 0, ErrorCode::kIo);
+  CHECK(fixture.get_now(fixture.request(*content, digest)).is_whole(bytes));
+  fixture.settle();
+  CHECK(fixture.has_no_partial_files());
+  CHECK(fixture.get_now(fixture.request(*content, digest)).is_whole(bytes));
+  fixture.settle();
+  CHECK(fixture.is_stored(digest));
+}
+
+TEST_CASE("a stored file that cannot be opened is an error of the disk, not a reason to throw it away") {
+  CacheFixture fixture;
+  const std::string bytes = bytes_of(200'000);
+  const auto digest = digest_of(bytes);
+  auto content = ScriptedContent::of(bytes);
+  REQUIRE(fixture.get_now(fixture.request(*content, digest)).is_whole(bytes));
+  fixture.settle();
+  for (const Call call : {Call::kOpen, Call::kStatus}) {
+    fixture.files.fail(call, 0, ErrorCode::kIo);
+    const Got got = fixture.get_now(fixture.request(*content, digest));
+    REQUIRE(got.failure);
+    CHECK(got.failure->source() == ErrorSource::kDisk);
+    CHECK(fixture.is_stored(digest));
+    CHECK(fixture.get_now(fixture.request(*content, digest)).is_whole(bytes));
+  }
+  CHECK(content->opens() == 1);
+}
+
+TEST_CASE("a partial file that cannot be removed harms nobody and goes with the next start") {
+  CacheFixture fixture;
+  const std::string bytes = bytes_of(200'000);
+  const auto digest = digest_of(bytes);
+  auto content = ScriptedContent::of(bytes);
+  content->break_at(1000, outage());
+  fixture.files.fail(Call::kRemove, 0, ErrorCode::kIo);
+  CHECK(fixture.get_now(fixture.request(*content, digest)).failure);
+  REQUIRE(eventually([&] { return fixture.files.has_failed(Call::kRemove); }));
+  content->break_at(UINT64_MAX, outage());
+  CHECK(fixture.get_now(fixture.request(*content, digest)).is_whole(bytes));
+  fixture.settle();
+  fixture.reopen();
+  CHECK(entries_in(fixture.path() + "/fills") == 0);
+}
+
+TEST_CASE("a disk that hangs in a sync holds up no reader and no other download") {
+  CacheFixture fixture;
+  const std::string bytes = bytes_of(200'000);
+  const auto digest = digest_of(bytes);
+  auto content = ScriptedContent::of(bytes);
+  fixture.files.hold(Call::kSyncData);
+  CHECK(fixture.get_now(fixture.request(*content, digest)).is_whole(bytes));
+  REQUIRE(eventually([&] { return fixture.files.waiting(Call::kSyncData) == 1; }));
+  const Got again = fixture.get_now(fixture.request(*content, digest));
+  CHECK(again.is_whole(bytes));
+  CHECK(again.how == metrics::CacheResult::kHit);
+  const std::string other = bytes_of(200'000, 2);
+  auto other_content = ScriptedContent::of(other);
+  CHECK(fixture.get_now(fixture.request(*other_content, digest_of(other))).is_whole(other));
+  fixture.files.release();
+  fixture.settle();
+  CHECK(content->opens() == 1);
+  CHECK(fixture.is_stored(digest));
+}

@@ -1,0 +1,212 @@
+// What a start makes of what the last run left: a damaged index, files without an entry, entries without
+// a file.
+#include <sys/xattr.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "tests/support/catch.h"
+#include "tests/unit/cache/cache_fixture.h"
+
+using namespace layover;
+using namespace layover::test;
+using cache::ContentKind;
+using metrics::CacheResult;
+
+namespace {
+
+/// Names of entries of the cache directory that begin with `prefix`.
+std::size_t count_named(const std::string& path, std::string_view prefix) {
+  std::size_t count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(path)) {
+    if (entry.path().filename().string().starts_with(prefix)) ++count;
+  }
+  return count;
+}
+
+void overwrite(const std::string& path, std::size_t bytes) {
+  std::ofstream(path, std::ios::binary) << std::string(bytes, 'x');
+}
+
+void sweep(CacheFixture& fixture, const oci::Digest& last) {
+  fixture.loop(0).call([&] {
+    fixture.on_loop(0).start_sweep();
+    return 0;
+  });
+  REQUIRE(eventually([&] { return fixture.cache().index().knows(last); }));
+}
+
+}  // namespace
+
+TEST_CASE("stored content and its grants are there after a restart, without upstream") {
+  CacheFixture fixture;
+  const std::string bytes = bytes_of(100'000);
+  const auto digest = digest_of(bytes);
+  auto content = ScriptedContent::of(bytes);
+  REQUIRE(fixture.get_now(fixture.request(*content, digest)).is_whole(bytes));
+  fixture.settle();
+  fixture.reopen();
+  content->refuse_open(outage());
+  content->refuse_confirm(outage());
+  const Got got = fixture.get_now(fixture.request(*content, digest));
+  CHECK(got.is_whole(bytes));
+  CHECK(got.how == CacheResult::kHit);
+  CHECK(content->opens() == 1);
+  CHECK(content->confirms() == 0);
+}
+
+TEST_CASE("a damaged index is set aside; its files are adopted with their origins and without grants") {
+  CacheFixture fixture;
+  const std::string bytes = bytes_of(100'000);
+  const auto digest = digest_of(bytes);
+  auto content = ScriptedContent::of(bytes);
+  REQUIRE(fixture.get_now(fixture.request(*content, digest)).is_whole(bytes));
+  fixture.settle();
+  fixture.close();
+  overwrite(fixture.path() + "/index/data.mdb", 32'768);
+  fixture.open();
+  CHECK(count_named(fixture.path(), "index.damaged-") == 1);
+  CHECK_FALSE(fixture.cache().index().knows(digest));
+  sweep(fixture, digest);
+  CHECK(fixture.cache().index().totals().bytes == bytes.size());
+  CHECK_FALSE(fixture.grant(scope_of("a"), digest));
+
+  SECTION("the registry that delivered it is asked by HEAD alone") {
+    const Got got = fixture.get_now(fixture.request(*content, digest));
+    CHECK(got.is_whole(bytes));
+    CHECK(got.how == CacheResult::kRevalidated);
+    CHECK(content->confirms() == 1);
+    CHECK(content->opens() == 1);
+    fixture.settle();
+    CHECK(fixture.grant(scope_of("a"), digest));
+  }
+  SECTION("nobody reads it while upstream refuses, or cannot be asked") {
+    for (const Error& error :
+         {refusal(404, ErrorCode::kNotFound), refusal(401, ErrorCode::kUnauthorized), outage()}) {
+      content->refuse_confirm(error);
+      const Got got = fixture.get_now(fixture.request(*content, digest));
+      REQUIRE(got.failure);
+      CHECK(got.failure->code() == error.code());
+      CHECK(got.bytes.empty());
+    }
+  }
+  SECTION("another registry must deliver it itself") {
+    auto other = ScriptedContent::of(bytes);
+    const Got got = fixture.get_now(fixture.request(*other, digest, scope_of("a", "other.example")));
+    CHECK(got.is_whole(bytes));
+    CHECK(got.how == CacheResult::kMiss);
+    CHECK(other->opens() == 1);
+  }
+}
+
+TEST_CASE("a file keeps the names of all registries that delivered it") {
+  CacheFixture fixture;
+  const std::string bytes = bytes_of(50'000);
+  const auto digest = digest_of(bytes);
+  auto content = ScriptedContent::of(bytes);
+  for (const char* registry : {"r.example", "other.example"}) {
+    REQUIRE(fixture.get_now(fixture.request(*content, digest, scope_of("a", registry))).is_whole(bytes));
+    fixture.settle();
+  }
+  std::string value(100, '\0');
+  const auto n = ::getxattr(fixture.cache().directory().blob_file(digest).c_str(), cache::kOriginAttribute,
+                            value.data(), value.size());
+  if (n < 0) return;  // this file system has no attributes
+  value.resize(static_cast<std::size_t>(n));
+  CHECK(value == "r.example\nother.example\n");
+}
+
+TEST_CASE("manifests are adopted as manifests, and foreign files not at all") {
+  CacheFixture fixture;
+  const std::string manifest =
+      R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]})";
+  const std::string blob = bytes_of(1000);
+  for (const std::string& bytes : {manifest, blob}) {
+    std::ofstream(fixture.cache().directory().blob_file(digest_of(bytes)), std::ios::binary) << bytes;
+  }
+  overwrite(fixture.path() + "/blobs/sha256/ff/not-a-digest", 10);
+  // Adopted folder by folder: the later of the two digests comes last.
+  sweep(fixture, std::max(digest_of(manifest), digest_of(blob)));
+  REQUIRE(eventually([&] { return fixture.cache().index().totals().manifests == 1; }));
+  CHECK(fixture.cache().index().totals().blobs == 1);
+  CHECK(fixture.cache().index().totals().bytes == manifest.size() + blob.size());
+}
+
+TEST_CASE("two starts in a row that died while they opened the index condemn it, one does not") {
+  CacheFixture fixture;
+  const std::string bytes = bytes_of(1000);
+  auto content = ScriptedContent::of(bytes);
+  REQUIRE(fixture.get_now(fixture.request(*content, digest_of(bytes))).is_whole(bytes));
+  fixture.settle();
+  const std::string marker = fixture.cache().directory().opening_marker();
+  CHECK_FALSE(std::filesystem::exists(marker));
+  fixture.close();
+  overwrite(marker, 1);
+  fixture.open();
+  CHECK(count_named(fixture.path(), "index.damaged-") == 0);
+  CHECK(fixture.cache().index().knows(digest_of(bytes)));
+  CHECK_FALSE(std::filesystem::exists(marker));
+  fixture.close();
+  overwrite(marker, 2);
+  fixture.open();
+  CHECK(count_named(fixture.path(), "index.damaged-") == 1);
+  CHECK_FALSE(std::filesystem::exists(marker));
+  CHECK_FALSE(fixture.cache().index().knows(digest_of(bytes)));
+}
+
+TEST_CASE("a file whose bytes are not what its name says is not adopted but put aside") {
+  CacheFixture fixture;
+  const std::string good = bytes_of(100'000);
+  const std::string damaged = bytes_of(100'000, 2);
+  const auto& directory = fixture.cache().directory();
+  std::ofstream(directory.blob_file(digest_of(good)), std::ios::binary) << good;
+  std::ofstream(directory.blob_file(digest_of(damaged)), std::ios::binary) << damaged.substr(1) << "x";
+  sweep(fixture, digest_of(good));
+  REQUIRE(eventually([&] { return !std::filesystem::exists(directory.blob_file(digest_of(damaged))); }));
+  CHECK(entries_in(fixture.path() + "/quarantine") == 1);
+  fixture.settle();
+  CHECK_FALSE(fixture.cache().index().knows(digest_of(damaged)));
+  CHECK(fixture.cache().index().totals().blobs == 1);
+}
+
+TEST_CASE("a stored file that is gone, or has another size, is downloaded again") {
+  const bool is_gone = GENERATE(true, false);
+  CacheFixture fixture;
+  const std::string bytes = bytes_of(100'000);
+  const auto digest = digest_of(bytes);
+  auto content = ScriptedContent::of(bytes);
+  REQUIRE(fixture.get_now(fixture.request(*content, digest)).is_whole(bytes));
+  fixture.settle();
+  const std::string file = fixture.cache().directory().blob_file(digest);
+  if (is_gone) {
+    std::filesystem::remove(file);
+  } else {
+    std::filesystem::resize_file(file, 99'999);
+  }
+  const Got got = fixture.get_now(fixture.request(*content, digest));
+  CHECK(got.is_whole(bytes));
+  CHECK(got.how == CacheResult::kMiss);
+  CHECK(content->opens() == 2);
+  fixture.settle();
+  CHECK(fixture.is_stored(digest));
+  CHECK(std::filesystem::file_size(file) == bytes.size());
+  CHECK(fixture.cache().index().totals().bytes == bytes.size());
+  CHECK(fixture.get_now(fixture.request(*content, digest)).how == CacheResult::kHit);
+}
+
+TEST_CASE("a stored file that is gone while upstream is down is an outage, not a 404 for ever") {
+  CacheFixture fixture;
+  const std::string bytes = bytes_of(100'000);
+  const auto digest = digest_of(bytes);
+  auto content = ScriptedContent::of(bytes);
+  REQUIRE(fixture.get_now(fixture.request(*content, digest)).is_whole(bytes));
+  fixture.settle();
+  std::filesystem::remove(fixture.cache().directory().blob_file(digest));
+  content->refuse_open(outage());
+  const Got got = fixture.get_now(fixture.request(*content, digest));
+  REQUIRE(got.failure);
+  CHECK(got.failure->is_outage());
+  content->refuse_open(std::nullopt);
+  CHECK(fixture.get_now(fixture.request(*content, digest)).is_whole(bytes));
+}

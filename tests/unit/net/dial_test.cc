@@ -1,0 +1,110 @@
+// Dialling and accepting on loopback: the way through the look-up, the policy, and the errors' names.
+#include "net/dial.h"
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "net/acceptor.h"
+#include "tests/support/catch.h"
+#include "tests/support/test_loop.h"
+
+using namespace layover;
+using net::DialTarget;
+using net::SocketAddress;
+using net::Task;
+using std::chrono::milliseconds;
+using test::TestLoop;
+
+namespace {
+
+UniqueFd listening() {
+  auto fd = net::listen_on(net::numeric_address("127.0.0.1", 0).at(0));
+  REQUIRE(fd.has_value());
+  return std::move(*fd);
+}
+
+Task<Result<std::string>> dial_and_read(net::Loop& loop, DialTarget target, milliseconds patience) {
+  auto connection = co_await net::dial(loop, std::move(target), patience, Deadline::after(patience * 2));
+  if (!connection) co_return std::unexpected(connection.error());
+  std::vector<std::byte> bytes(100);
+  auto n = co_await connection->read(bytes, Deadline::after(milliseconds(20'000)));
+  if (!n) co_return std::unexpected(n.error());
+  co_return std::string(reinterpret_cast<const char*>(bytes.data()), *n);
+}
+
+DialTarget target_of(const UniqueFd& fd, std::string host = "127.0.0.1") {
+  return {.host = std::move(host), .port = net::local_address(fd.get()).port(), .tls = nullptr, .permit = {}};
+}
+
+}  // namespace
+
+TEST_CASE("an accepted connection and a dialled one talk to each other") {
+  TestLoop loop;
+  UniqueFd fd = listening();
+  const DialTarget target = target_of(fd);
+  std::vector<UniqueFd> accepted;
+  std::optional<net::Acceptor> acceptor(std::in_place, loop.loop(), std::move(fd),
+                                        [&accepted](UniqueFd peer, const SocketAddress& address) {
+                                          CHECK(address.ip() == "127.0.0.1");
+                                          CHECK(::write(peer.get(), "hello", 5) == 5);
+                                          accepted.push_back(std::move(peer));
+                                        });
+  auto read = loop.run(dial_and_read(loop.loop(), target, milliseconds(20'000)));
+  REQUIRE(read.has_value());
+  CHECK(*read == "hello");
+  CHECK(accepted.size() == 1);
+
+  acceptor.reset();
+  loop.run_for(milliseconds(1));
+  auto refused = loop.run(dial_and_read(loop.loop(), target, milliseconds(20'000)));
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(refused.error().code() == ErrorCode::kConnect);
+}
+
+TEST_CASE("a name is looked up, and one that does not exist is a DNS error") {
+  TestLoop loop;
+  UniqueFd fd = listening();
+  net::Acceptor acceptor(loop.loop(), std::move(fd), [](UniqueFd, const SocketAddress&) {});
+  auto unknown = loop.run(
+      dial_and_read(loop.loop(), {.host = "no-such-host.invalid", .port = 1, .tls = nullptr, .permit = {}},
+                    milliseconds(20'000)));
+  REQUIRE_FALSE(unknown.has_value());
+  CHECK(unknown.error().code() == ErrorCode::kDns);
+  CHECK(unknown.error().source() == ErrorSource::kUpstream);
+  CHECK(unknown.error().message().find("no-such-host.invalid") != std::string::npos);
+}
+
+TEST_CASE("an address that is not permitted is not connected to") {
+  TestLoop loop;
+  UniqueFd fd = listening();
+  DialTarget target = target_of(fd);
+  int accepted = 0;
+  net::Acceptor acceptor(loop.loop(), std::move(fd), [&](UniqueFd, const SocketAddress&) { ++accepted; });
+  std::vector<std::string> asked;
+  target.permit = [&](const SocketAddress& address) -> Result<void> {
+    asked.push_back(address.to_string());
+    return failure(ErrorCode::kDenied, ErrorSource::kUpstream, "not there");
+  };
+  auto refused = loop.run(dial_and_read(loop.loop(), target, milliseconds(20'000)));
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(refused.error().code() == ErrorCode::kDenied);
+  CHECK(asked.size() == 1);
+  loop.run_for(milliseconds(5));
+  CHECK(accepted == 0);
+}
+
+TEST_CASE("a port that is in use is said to be") {
+  const UniqueFd fd = listening();
+  auto second = net::listen_on(net::local_address(fd.get()));
+  REQUIRE_FALSE(second.has_value());
+  CHECK(second.error().code() == ErrorCode::kBusy);
+  CHECK(second.error().message().find(net::local_address(fd.get()).to_string()) != std::string::npos);
+}
+
+TEST_CASE("an address that is not this machine's is refused with its name") {
+  auto fd = net::listen_on(net::numeric_address("203.0.113.7", 0).at(0));
+  REQUIRE_FALSE(fd.has_value());
+  CHECK(fd.error().message().find("203.0.113.7") != std::string::npos);
+}
