@@ -154,10 +154,7 @@ RequestParser::Progress RequestParser::parse_head(std::size_t head_length) {
     return refuse_by(code, std::string_view(buffer_).substr(0, head_length));
   }
   const std::string_view line = std::string_view(buffer_).substr(0, buffer_.find('\r'));
-  const bool has_version = line.find(' ') != line.rfind(' ');
-  if (has_version && line.find(" HTTP/") == std::string_view::npos) {
-    return refuse(400, "not HTTP but another protocol");
-  }
+  if (line.find(" HTTP/") == std::string_view::npos) return refuse(400, "not HTTP but another protocol");
   buffer_.erase(0, head_length);
   if (code != HPE_OK) llhttp_resume(&parser_);
   request_.method = llhttp_method_name(static_cast<llhttp_method_t>(llhttp_get_method(&parser_)));
