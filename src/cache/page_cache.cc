@@ -41,7 +41,8 @@ bool all_pages_cached(int fd, ByteRange range) {
   CachestatRange asked{.offset = range.begin, .length = range.length()};
   Cachestat found{};
   if (::syscall(kCachestat, fd, &asked, &found, 0) != 0) {
-    if (errno == ENOSYS) has_cachestat.store(false, std::memory_order_relaxed);
+    // EPERM: a container's older seccomp profile.
+    if (errno == ENOSYS || errno == EPERM) has_cachestat.store(false, std::memory_order_relaxed);
     return false;
   }
   const std::uint64_t pages = (range.end + page - 1) / page - range.begin / page;

@@ -68,6 +68,8 @@ net::Task<Result<ByteRange>> Reader::next(std::uint64_t offset, std::uint64_t en
   co_return ByteRange{.begin = offset, .end = std::max(offset, std::min(end, view->readable))};
 }
 
+bool Reader::may_be_cold() const { return content_ || fill_->view().is_verified; }
+
 int Reader::fd() const { return content_ ? content_->fd.get() : fill_->view().fd; }
 
 }  // namespace layover::cache

@@ -45,8 +45,9 @@ class Reader {
 
   /// Valid after wait_for_head; stays open as long as this reader.
   int fd() const;
-  /// True for content that was complete when it was opened: its pages may not be in memory.
-  bool is_stored() const { return content_.has_value(); }
+  /// False where the bytes have just been written: their pages are in memory. A reader that lags behind a
+  /// finished fill may find them gone.
+  bool may_be_cold() const;
 
  private:
   std::optional<Content> content_;

@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -47,6 +48,7 @@ struct Acceptor::State final : Timer {
   UniqueFd fd;
   Handler handler;
   uv_poll_t poll{};
+  bool is_out_of_descriptors = false;
 
   State(Loop& on_loop, UniqueFd listening, Handler on_accept)
       : loop(on_loop), fd(std::move(listening)), handler(std::move(on_accept)) {
@@ -71,9 +73,12 @@ struct Acceptor::State final : Timer {
       if (accepted.is_open()) {
         const int on = 1;
         ::setsockopt(accepted.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        is_out_of_descriptors = false;
         handler(std::move(accepted), peer);
       } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-        log_warning("no descriptors left: new connections wait; raise the limit (ulimit -n, LimitNOFILE)");
+        if (!std::exchange(is_out_of_descriptors, true)) {
+          log_warning("no descriptors left: new connections wait; raise the limit (ulimit -n, LimitNOFILE)");
+        }
         uv_poll_stop(&poll);
         loop.arm(*this, Deadline::after(kPause));
         return;

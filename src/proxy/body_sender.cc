@@ -20,7 +20,7 @@ namespace {
 constexpr std::uint64_t kPiece = std::uint64_t{4} << 20;
 
 net::Task<Result<void>> send_piece(Exchange& exchange, const cache::Reader& reader, ByteRange piece) {
-  if (reader.is_stored() && !cache::is_in_memory(reader.fd(), piece)) {
+  if (reader.may_be_cold() && !cache::is_in_memory(reader.fd(), piece)) {
     UniqueFd own(::fcntl(reader.fd(), F_DUPFD_CLOEXEC, 0));
     auto read = co_await net::offload(
         net::Work::kDisk, [fd = std::move(own), piece] { return cache::bring_into_memory(fd.get(), piece); });
@@ -52,14 +52,15 @@ net::Task<Result<void>> send_chunked(Exchange& exchange, cache::Reader& reader) 
     auto ready = co_await reader.next(offset, std::numeric_limits<std::uint64_t>::max());
     if (!ready) co_return std::unexpected(ready.error());
     if (ready->empty()) break;
-    const std::string size_line = fmt::format("{:x}\r\n", ready->length());
+    const ByteRange piece{.begin = ready->begin, .end = std::min(ready->end, ready->begin + kPiece)};
+    const std::string size_line = fmt::format("{:x}\r\n", piece.length());
     auto sent = co_await exchange.send_text(size_line);
     if (!sent) co_return sent;
-    sent = co_await send_piece(exchange, reader, *ready);
+    sent = co_await send_piece(exchange, reader, piece);
     if (!sent) co_return sent;
     sent = co_await exchange.send_text("\r\n");
     if (!sent) co_return sent;
-    offset = ready->end;
+    offset = piece.end;
   }
   co_return co_await exchange.send_text("0\r\n\r\n");
 }

@@ -79,9 +79,9 @@ std::string token_key(const Query& query) { return query.registry->name() + " " 
 }  // namespace
 
 Client::Client(net::Loop& loop, TokenTable& tokens, metrics::Metrics& metrics)
-    : tokens_(tokens), metrics_(metrics), pool_(loop, metrics), housekeeping_(loop) {}
+    : tokens_(tokens), metrics_(metrics), pool_(loop, metrics), background_(loop) {}
 
-void Client::start() { housekeeping_.spawn(close_idle()); }
+void Client::start() { background_.spawn(close_idle()); }
 
 net::Task<void> Client::close_idle() {
   for (;;) {
@@ -165,10 +165,16 @@ net::Task<Result<Response>> Client::send_with(const Query& query, std::string au
 
 net::Task<Result<std::string>> Client::authorize(const Query& query, Authentication challenge,
                                                  std::string refused, Deadline deadline) {
-  const TokenTable::Refresh refresh = [this, &query, &challenge, deadline] {
-    return fetch_token(query, challenge, deadline);
+  auto start = [this, query, challenge](TokenTable::Refreshing refreshing) {
+    background_.spawn(refresh(query, challenge, std::move(refreshing)));
   };
-  co_return co_await tokens_.renew(token_key(query), std::move(refused), refresh, deadline);
+  co_return co_await tokens_.renew(token_key(query), std::move(refused), std::move(start), deadline);
+}
+
+net::Task<void> Client::refresh(Query query, Authentication challenge, TokenTable::Refreshing refreshing) {
+  const auto limit = Deadline::after(query.registry->settings().times.first_byte_budget);
+  auto authorization = co_await fetch_token(query, std::move(challenge), limit);
+  refreshing.settle(std::move(authorization));
 }
 
 net::Task<Result<Authorization>> Client::fetch_token(const Query& query, Authentication challenge,

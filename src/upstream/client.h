@@ -46,6 +46,7 @@ class Client {
   net::Task<Result<Response>> send_with(const Query& query, std::string authorization, Deadline deadline);
   net::Task<Result<std::string>> authorize(const Query& query, Authentication challenge, std::string refused,
                                            Deadline deadline);
+  net::Task<void> refresh(Query query, Authentication challenge, TokenTable::Refreshing refreshing);
   net::Task<Result<Authorization>> fetch_token(const Query& query, Authentication challenge,
                                                Deadline deadline);
   net::Task<void> close_idle();
@@ -53,7 +54,7 @@ class Client {
   TokenTable& tokens_;
   metrics::Metrics& metrics_;
   ConnectionPool pool_;
-  net::TaskGroup housekeeping_;
+  net::TaskGroup background_;  // last: its tasks use the pool
 };
 
 }  // namespace layover::upstream

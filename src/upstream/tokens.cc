@@ -1,4 +1,4 @@
-// One refresh per slot. A refresher whose task is dropped leaves the refresh to one of those who wait.
+// One refresh per slot, run apart from the requests that wait for it: each of them has its own deadline.
 #include "upstream/tokens.h"
 
 #include <utility>
@@ -17,23 +17,25 @@ bool is_good(const Authorization& authorization, const std::string& refused) {
 
 }  // namespace
 
-/// The right to refresh a slot: given up in any case.
-class TokenTable::Refreshing {
- public:
-  explicit Refreshing(Slot& slot) : slot_(slot) {}
-  Refreshing(const Refreshing&) = delete;
-  Refreshing& operator=(const Refreshing&) = delete;
-  ~Refreshing() {
-    {
-      const std::lock_guard lock(slot_.mutex);
-      slot_.is_refreshing = false;
+void TokenTable::Refreshing::settle(Result<Authorization> result) {
+  const auto slot = std::exchange(slot_, nullptr);
+  {
+    const std::lock_guard lock(slot->mutex);
+    slot->is_refreshing = false;
+    if (result) {
+      slot->authorization = std::move(*result);
+    } else {
+      ++slot->failures;
+      slot->last_failure = std::move(result.error());
     }
-    slot_.settled->notify();
   }
+  slot->settled->notify();
+}
 
- private:
-  Slot& slot_;
-};
+TokenTable::Refreshing::~Refreshing() {
+  if (slot_ == nullptr) return;
+  settle(failure(ErrorCode::kCancelled, ErrorSource::kSelf, "the token's refresh was given up"));
+}
 
 std::string TokenTable::current(const std::string& key) const {
   const auto slot = slots_.find(key);
@@ -52,39 +54,27 @@ std::shared_ptr<TokenTable::Slot> TokenTable::slot_of(const std::string& key) {
   return slots_.find_or_insert(key, [] { return std::make_shared<Slot>(); }).first;
 }
 
-net::Task<Result<std::string>> TokenTable::renew(std::string key, std::string refused, const Refresh& refresh,
+net::Task<Result<std::string>> TokenTable::renew(std::string key, std::string refused, StartRefresh start,
                                                  Deadline deadline) {
   const auto slot = slot_of(key);
-  std::uint64_t failures_seen = 0;
-  for (bool has_waited = false;; has_waited = true) {
+  std::optional<std::uint64_t> failures_before;
+  for (;;) {
     const auto seen = slot->settled->version();
+    bool must_start = false;
     {
       const std::lock_guard lock(slot->mutex);
       if (is_good(slot->authorization, refused)) co_return slot->authorization.value;
-      if (has_waited && slot->failures != failures_seen && slot->last_failure) {
+      if (failures_before && slot->failures != *failures_before)
         co_return std::unexpected(*slot->last_failure);
-      }
-      failures_seen = slot->failures;
-      if (!slot->is_refreshing) {
-        slot->is_refreshing = true;
-        break;
-      }
+      failures_before = slot->failures;
+      must_start = !std::exchange(slot->is_refreshing, true);
     }
+    if (must_start) start(Refreshing(slot));
     auto settled = co_await slot->settled->changed(seen, deadline);
     if (!settled) {
       co_return failure(ErrorCode::kTimeout, ErrorSource::kUpstream, "the token service took too long");
     }
   }
-  const Refreshing refreshing(*slot);
-  auto authorization = co_await refresh();
-  const std::lock_guard lock(slot->mutex);
-  if (!authorization) {
-    ++slot->failures;
-    slot->last_failure = authorization.error();
-    co_return std::unexpected(authorization.error());
-  }
-  slot->authorization = std::move(*authorization);
-  co_return slot->authorization.value;
 }
 
 }  // namespace layover::upstream

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "base/deadline.h"
 #include "base/error.h"
@@ -23,17 +24,18 @@ struct Authorization {
   Deadline renew_at = Deadline::never();
 };
 
-/// Shared by all loops; thread-safe.
+/// Shared by all loops; thread-safe. Outlives every refresh.
 class TokenTable {
  public:
   /// The current authorization for `key` (a registry and a repository); empty if there is none.
   std::string current(const std::string& key) const;
 
-  using Refresh = std::function<net::Task<Result<Authorization>>()>;
+  class Refreshing;
+  /// Starts a refresh that runs on its own, whatever becomes of the request that needed it first.
+  using StartRefresh = std::function<void(Refreshing)>;
   /// An authorization other than `refused` (which upstream has just turned down; may be empty): the one
-  /// that somebody else got in the meantime, or what `refresh` gets. `refresh` must stay callable until
-  /// the task ends.
-  net::Task<Result<std::string>> renew(std::string key, std::string refused, const Refresh& refresh,
+  /// that somebody else got in the meantime, or what a refresh gets by `deadline`.
+  net::Task<Result<std::string>> renew(std::string key, std::string refused, StartRefresh start,
                                        Deadline deadline);
 
  private:
@@ -45,11 +47,27 @@ class TokenTable {
     std::uint64_t failures = 0;
     std::optional<Error> last_failure;  // of the refresh that has just ended
   };
-  class Refreshing;
 
   std::shared_ptr<Slot> slot_of(const std::string& key);
 
   net::KeyedTable<std::string, Slot> slots_;
+};
+
+/// The right and the duty to refresh one slot. Ended without a result, it lets the next in line try.
+class TokenTable::Refreshing {
+ public:
+  Refreshing(Refreshing&&) noexcept = default;
+  Refreshing& operator=(Refreshing&&) = delete;
+  ~Refreshing();
+
+  /// Tells those who wait. Once.
+  void settle(Result<Authorization> result);
+
+ private:
+  friend class TokenTable;
+  explicit Refreshing(std::shared_ptr<Slot> slot) : slot_(std::move(slot)) {}
+
+  std::shared_ptr<Slot> slot_;  // null once settled or moved from
 };
 
 }  // namespace layover::upstream
