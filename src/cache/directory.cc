@@ -141,7 +141,7 @@ Result<void> Directory::quarantine(const oci::Digest& digest) const {
 
 Result<std::string> Directory::set_index_aside() const {
   const auto now = std::chrono::system_clock::to_time_t(Clock::system().wall_now());
-  const std::string aside = fmt::format("{}/index.damaged-{:%Y%m%dT%H%M%SZ}", path_, fmt::gmtime(now));
+  std::string aside = fmt::format("{}/index.damaged-{:%Y%m%dT%H%M%SZ}", path_, fmt::gmtime(now));
   std::error_code ignored;
   std::filesystem::remove_all(aside, ignored);
   if (auto renamed = files_.rename(path_ + "/index", aside); !renamed)

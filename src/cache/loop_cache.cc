@@ -82,7 +82,8 @@ LoopCache::Stored LoopCache::look_up(const ContentRequest& request) {
 
 bool LoopCache::is_younger(WallTime since, config::Duration age) const {
   const auto passed = cache_.clock().wall_now() - since;
-  return passed >= passed.zero() && passed < age;  // a time to come is a clock set back: not to be relied on
+  return passed >= std::chrono::milliseconds(0) &&
+         passed < age;  // a time to come is a clock set back: not to be relied on
 }
 
 net::Task<Result<LoopCache::Permission>> LoopCache::permit(const ContentRequest& request,

@@ -121,7 +121,7 @@ net::Task<Result<ResolvedTag>> resolve_tag(Exchange& exchange, const Target& tar
   const WallTime now = cache.clock().wall_now();
   const auto age = now - (known ? known->confirmed : now);
   // A confirmation in the future is a clock set back: not to be relied on.
-  const bool is_servable = known && age >= age.zero() && age < times.stale_ttl;
+  const bool is_servable = known && age >= std::chrono::milliseconds(0) && age < times.stale_ttl;
   const auto limit = is_servable ? earlier(deadline, Deadline::after(times.confirm_timeout)) : deadline;
 
   auto resolved = co_await ask(exchange, target, variant, limit);
@@ -140,7 +140,8 @@ net::Task<Result<ResolvedTag>> resolve_tag(Exchange& exchange, const Target& tar
                           .stale_because = resolved.error(),
                           .record = std::nullopt};
   }
-  if (!known || known->digest != resolved->digest || age < age.zero() || age > kRecordEvery) {
+  if (!known || known->digest != resolved->digest || age < std::chrono::milliseconds(0) ||
+      age > kRecordEvery) {
     resolved->record = cache::PutTag{
         .scope = target.scope,
         .variant = variant,
