@@ -20,9 +20,8 @@
 #error "the build defines LAYOVER_VERSION"
 #endif
 
+namespace layover {
 namespace {
-
-using namespace layover;  // the program's own file
 
 constexpr int kOk = 0;
 constexpr int kFailed = 1;
@@ -133,12 +132,15 @@ int serve(const proxy::CommandLine& line, const config::Environment& environment
   return kOk;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, const char* const* argv) {
   const auto line = proxy::parse_command_line(argc, argv, LAYOVER_VERSION);
   if (!line) return line.error().status;
   const config::Environment environment = config::Environment::of_process();
   if (line->command == proxy::Command::kConfigCheck) return check_config(line->checked_file, environment);
   return serve(*line, environment);
 }
+
+}  // namespace
+}  // namespace layover
+
+int main(int argc, char** argv) { return layover::run(argc, argv); }
