@@ -105,8 +105,11 @@ class SystemFileSystem final : public FileSystem {
   }
 
   Result<std::vector<std::string>> list(const std::string& path) override {
-    const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(path.c_str()), &::closedir);
+    auto fd = open(path, O_RDONLY | O_DIRECTORY, 0);
+    if (!fd) return std::unexpected(fd.error().within(fmt::format("listing {}", path)));
+    const std::unique_ptr<DIR, int (*)(DIR*)> directory(::fdopendir(fd->get()), &::closedir);
     if (!directory) return disk_failure(errno, fmt::format("listing {}", path));
+    (void)fd->release();  // closedir(3) closes it
     std::vector<std::string> names;
     while (const dirent* entry = ::readdir(directory.get())) {
       const std::string_view name = entry->d_name;

@@ -169,7 +169,8 @@ void add_stale_warning(Exchange& exchange, const Target& target, net::ResponseHe
 net::Task<void> serve_manifest(Exchange& exchange, Target target) {
   const auto deadline = Deadline::after(target.registry->settings().times.first_byte_budget);
   std::optional<ResolvedTag> resolved;
-  if (target.reference.tag() != nullptr) {
+  const oci::Digest* const named = target.reference.digest();
+  if (named == nullptr) {
     const auto accept = exchange.request().headers.all("accept");
     auto answer = co_await resolve_tag(exchange, target, oci::AcceptVariant::from_accept(accept), deadline);
     if (!answer) {
@@ -178,7 +179,7 @@ net::Task<void> serve_manifest(Exchange& exchange, Target target) {
     }
     resolved = std::move(*answer);
   }
-  const oci::Digest digest = resolved ? resolved->digest : *target.reference.digest();
+  const oci::Digest digest = named != nullptr ? *named : resolved->digest;
   ResolvedTag* const tag = resolved ? &*resolved : nullptr;
 
   if (exchange.is_head()) {

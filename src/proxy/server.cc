@@ -44,10 +44,8 @@ Result<void> Server::open() {
   const config::Settings& settings = *options_.settings;
   auto registries = upstream::make_registries(settings, metrics_);
   if (!registries) return std::unexpected(registries.error());
-  shared_.reset(new Shared{.settings = options_.settings,
-                           .registries = std::move(*registries),
-                           .metrics = metrics_,
-                           .instance = "layover-" + Random::system().next_hex()});
+  shared_ = std::make_unique<Shared>(options_.settings, std::move(*registries), metrics_,
+                                     "layover-" + Random::system().next_hex());
 
   for (const config::Listener& listener : settings.listen) {
     std::string address;
