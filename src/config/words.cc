@@ -29,8 +29,8 @@ std::optional<LogLevel> parse_log_level(std::string_view text) {
 }
 
 std::vector<std::string_view> log_level_names() {
-  std::vector<std::string_view> names;
-  for (const LevelName& level : kLevels) names.push_back(level.name);
+  std::vector<std::string_view> names(kLevels.size());
+  std::ranges::transform(kLevels, names.begin(), &LevelName::name);
   return names;
 }
 

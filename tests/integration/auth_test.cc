@@ -1,6 +1,8 @@
 // Who may read what, and with which credentials: tokens, grants between repositories, and what clients are
 // told of upstream's challenges.
+#include <algorithm>
 #include <atomic>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <string>
@@ -18,52 +20,60 @@ using namespace layover::test;
 
 namespace {
 
-/// A token service and the registry's check, on the upstream itself.
+/// A token service and the registry's check, on the upstream itself. The scripts own what they use: they may
+/// outlive this.
 class TokenService {
  public:
-  explicit TokenService(ScriptedUpstream& upstream) : upstream_(upstream) {
-    upstream.before_all(
-        [this](const UpstreamRequest& request, Reply& reply) { return check(request, reply); });
+  explicit TokenService(ScriptedUpstream& upstream) {
+    upstream.before_all([state = state_, url = upstream.url()](const UpstreamRequest& request, Reply& reply) {
+      return check(*state, url, request, reply);
+    });
     upstream.on("GET", "/token",
-                [this](const UpstreamRequest& request, Reply& reply) { give(request, reply); });
+                [state = state_](const UpstreamRequest&, Reply& reply) { give(*state, reply); });
   }
 
   /// Tokens that were given out are refused from now on.
   void revoke() {
-    const std::lock_guard lock(mutex_);
-    good_.clear();
+    const std::lock_guard lock(state_->mutex);
+    state_->good.clear();
   }
-  void refuse(int status) { refusal_ = status; }
-  void set_lifetime(int seconds) { lifetime_ = seconds; }
+  void refuse(int status) { state_->refusal = status; }
+  void set_lifetime(int seconds) { state_->lifetime = seconds; }
 
  private:
-  bool check(const UpstreamRequest& request, Reply& reply) {
+  struct State {
+    std::mutex mutex;
+    std::set<std::string> good;
+    std::atomic<int> given{0};
+    std::atomic<int> refusal{0};
+    std::atomic<int> lifetime{300};
+  };
+
+  static bool check(State& state, const std::string& url, const UpstreamRequest& request, Reply& reply) {
     if (request.path() == "/token") return false;
     {
-      const std::lock_guard lock(mutex_);
-      if (good_.contains(request.header("authorization"))) return false;
+      const std::lock_guard lock(state.mutex);
+      if (state.good.contains(request.header("authorization"))) return false;
     }
-    reply.answer(
-        401,
-        {{"WWW-Authenticate",
-          fmt::format("Bearer realm=\"{}/token?x=1\",service=\"test, service\",scope=\"repository:{}:pull\"",
-                      upstream_.url(), repository_of(request.path()))}},
-        "{}");
+    const std::string challenge =
+        fmt::format("Bearer realm=\"{}/token?x=1\",service=\"test, service\",scope=\"repository:{}:pull\"",
+                    url, repository_of(request.path()));
+    reply.answer(401, {{"WWW-Authenticate", challenge}}, "{}");
     return true;
   }
 
-  void give(const UpstreamRequest&, Reply& reply) {
-    if (refusal_ != 0) {
-      reply.answer(refusal_, {}, "{}");
+  static void give(State& state, Reply& reply) {
+    if (state.refusal != 0) {
+      reply.answer(state.refusal, {}, "{}");
       return;
     }
-    const std::string token = fmt::format("token{}", ++given_);
+    const std::string token = fmt::format("token{}", ++state.given);
     {
-      const std::lock_guard lock(mutex_);
-      good_.insert("Bearer " + token);
+      const std::lock_guard lock(state.mutex);
+      state.good.insert("Bearer " + token);
     }
     reply.answer(200, {{"Content-Type", "application/json"}},
-                 fmt::format(R"({{"token":"{}","expires_in":{}}})", token, lifetime_.load()));
+                 fmt::format(R"({{"token":"{}","expires_in":{}}})", token, state.lifetime.load()));
   }
 
   static std::string repository_of(const std::string& path) {
@@ -71,12 +81,7 @@ class TokenService {
     return path.substr(4, end - 4);
   }
 
-  ScriptedUpstream& upstream_;
-  std::mutex mutex_;
-  std::set<std::string> good_;
-  std::atomic<int> given_{0};
-  std::atomic<int> refusal_{0};
-  std::atomic<int> lifetime_{300};
+  std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 
 }  // namespace
