@@ -26,7 +26,7 @@ endif()
 target_include_directories(layover_flags INTERFACE ${PROJECT_SOURCE_DIR}/src)
 
 if(LAYOVER_SANITIZE)
-  add_compile_options(-fsanitize=${LAYOVER_SANITIZE} -fno-omit-frame-pointer -O1)
+  add_compile_options(-fsanitize=${LAYOVER_SANITIZE} -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${LAYOVER_SANITIZE})
   if(LAYOVER_SANITIZE MATCHES "undefined")
     add_compile_options(-fno-sanitize-recover=undefined)
