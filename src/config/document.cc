@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/ascii.h"
 #include "config/text_cursor.h"
 
 namespace layover::config {
@@ -158,7 +159,7 @@ bool TreeBuilder::parse_error(std::size_t offset, const std::string&,
 }
 
 bool is_plain_word(std::string_view key) {
-  const auto is_plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
+  const auto is_plain = [](char c) { return is_letter(c) || c == '_'; };
   return !key.empty() && std::ranges::all_of(key, is_plain);
 }
 

@@ -6,6 +6,8 @@
 #include <numeric>
 #include <vector>
 
+#include "base/ascii.h"
+
 namespace layover::config {
 namespace {
 
@@ -13,8 +15,6 @@ namespace {
 constexpr std::size_t kLongestWord = 64;
 
 constexpr std::size_t kShortestBeginning = 3;
-
-char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 // Levenshtein's distance, letter case ignored.
 std::size_t distance(std::string_view a, std::string_view b) {

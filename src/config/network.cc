@@ -4,12 +4,11 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
-#include <system_error>
 #include <utility>
 #include <vector>
 
+#include "base/ascii.h"
 #include "oci/registry_name.h"
 
 namespace layover::config {
@@ -53,11 +52,9 @@ Address unmapped(const Address& address) {
 
 template <typename Number>
 std::optional<Number> parse_number(std::string_view text, Number largest) {
-  unsigned long value = 0;
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, value);
-  if (error != std::errc() || stop != end || value > largest) return std::nullopt;
-  return static_cast<Number>(value);
+  const auto value = parse_decimal<unsigned long>(text);
+  if (!value || *value > largest) return std::nullopt;
+  return static_cast<Number>(*value);
 }
 
 bool is_in_any(const Address& address, const std::vector<Network>& networks) {
@@ -74,8 +71,7 @@ std::vector<Network> networks_of(std::initializer_list<std::string_view> texts) 
 
 // Cuts `prefix` off the front of `text`, whatever its letters' case.
 bool take_prefix(std::string_view& text, std::string_view prefix) {
-  const auto to_lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-  if (!std::ranges::equal(text.substr(0, prefix.size()), prefix, {}, to_lower)) return false;
+  if (!equals_ignoring_case(text.substr(0, prefix.size()), prefix)) return false;
   text.remove_prefix(prefix.size());
   return true;
 }

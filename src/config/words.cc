@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <system_error>
+
+#include "base/ascii.h"
 
 namespace layover::config {
 namespace {
@@ -36,11 +36,8 @@ std::vector<std::string_view> log_level_names() {
 
 std::optional<unsigned> parse_threads(std::string_view text, unsigned automatic) {
   if (text == "auto") return automatic;
-  unsigned threads = 0;
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, threads);
-  if (error != std::errc() || stop != end || threads == 0 || threads > kMostThreads) return std::nullopt;
-  return threads;
+  const auto threads = parse_decimal<unsigned>(text);
+  return threads && *threads >= 1 && *threads <= kMostThreads ? threads : std::nullopt;
 }
 
 }  // namespace layover::config

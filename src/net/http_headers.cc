@@ -3,23 +3,9 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
+
 namespace layover::net {
-
-namespace {
-
-constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
-
-}  // namespace
-
-bool equals_ignoring_case(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, [](char x, char y) { return lower(x) == lower(y); });
-}
-
-std::string_view trim(std::string_view text) {
-  const auto begin = text.find_first_not_of(" \t");
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
-}
 
 void HttpHeaders::add(std::string_view name, std::string_view value) {
   entries_.push_back({.name_begin = static_cast<std::uint32_t>(buffer_.size()),

@@ -41,10 +41,4 @@ class HttpHeaders {
   std::vector<Entry> entries_;
 };
 
-/// ASCII comparison without case, as header names and tokens want (RFC 9110 5.1).
-bool equals_ignoring_case(std::string_view a, std::string_view b);
-
-/// `text` without spaces and tabs at both ends.
-std::string_view trim(std::string_view text);
-
 }  // namespace layover::net

@@ -6,12 +6,13 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstddef>
 #include <cstring>
 #include <span>
 
 #include <fmt/format.h>
+
+#include "base/ascii.h"
 
 namespace layover::net {
 namespace {
@@ -168,13 +169,11 @@ Result<Network> Network::parse(std::string_view text) {
   const unsigned widest = address->is_v6() ? 128 : 32;
   if (slash == text.size()) return Network(*address, widest);
 
-  unsigned length = 0;
-  const char* end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data() + slash + 1, end, length);
-  if (error != std::errc() || rest != end || length > widest) {
+  const auto length = parse_decimal<unsigned>(text.substr(slash + 1));
+  if (!length || *length > widest) {
     return invalid(fmt::format("{:?} needs a number from 0 to {} after the slash", text, widest));
   }
-  const Network network(with_bytes(*address, keep_prefix(address->bytes(), length)), length);
+  const Network network(with_bytes(*address, keep_prefix(address->bytes(), *length)), *length);
   if (network.base_ != *address) {
     return invalid(fmt::format("{:?} has bits set behind its prefix; {} is the network around it", text,
                                network.to_string()));

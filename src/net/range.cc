@@ -6,19 +6,12 @@
 
 #include <fmt/format.h>
 
+#include "base/ascii.h"
+
 namespace layover::net {
 namespace {
 
 constexpr std::uint64_t kLargest = std::numeric_limits<std::uint64_t>::max();
-
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-
-std::string_view trim(std::string_view text) {
-  constexpr std::string_view kOptionalSpace = " \t";
-  const std::size_t first = std::min(text.find_first_not_of(kOptionalSpace), text.size());
-  text.remove_prefix(first);
-  return text.substr(0, text.find_last_not_of(kOptionalSpace) + 1);  // npos + 1 is 0
-}
 
 // Takes the digits at the front of `text`; nothing if there are none, the largest number if it is larger.
 std::optional<std::uint64_t> take_number(std::string_view& text) {

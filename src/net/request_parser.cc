@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/ascii.h"
+
 namespace layover::net {
 
 namespace {
@@ -12,14 +14,6 @@ namespace {
 constexpr std::size_t kMaxFields = 128;
 /// The longest legal target (a name of 255, a digest, a query) is under 1 KiB.
 constexpr std::size_t kMaxTargetBytes = 8192;
-
-/// RFC 9110 5.6.2.
-bool is_token_char(char c) {
-  return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-         std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
-}
-
-bool is_token(std::string_view text) { return !text.empty() && std::ranges::all_of(text, is_token_char); }
 
 /// "WORD SP target SP HTTP/..." with a word that no method has.
 bool is_unknown_method(std::string_view head) {
@@ -112,7 +106,7 @@ RequestParser::Progress RequestParser::parse() {
   // RFC 9112 2.2: empty lines before a request are ignored.
   while (scanned_ == 0 && buffer_.starts_with("\r\n")) buffer_.erase(0, 2);
   if (buffer_.empty() || buffer_ == "\r") return Progress::kNeedHead;
-  if (scanned_ == 0 && !is_token_char(buffer_.front())) {
+  if (scanned_ == 0 && !is_token_character(buffer_.front())) {
     return refuse(400, "this is not HTTP (is the client speaking TLS to a plain port?)");
   }
   const auto end = buffer_.find("\r\n\r\n", scanned_ < 3 ? 0 : scanned_ - 3);

@@ -2,12 +2,12 @@
 #include "net/url.h"
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "base/ascii.h"
 #include "net/ip_address.h"
 
 namespace layover::net {
@@ -15,24 +15,14 @@ namespace {
 
 constexpr std::size_t kMaxHostLength = 253;  // RFC 1035 2.3.4, without the root's dot
 constexpr std::size_t kMaxLabelLength = 63;
+constexpr std::size_t kMaxPortLength = 5;
 constexpr std::size_t kMaxShownLength = 200;  // of a URL in a message
-
-bool is_alpha(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-bool is_visible_ascii(char c) { return c > 0x20 && c < 0x7f; }
-
-std::string to_lower(std::string_view text) {
-  std::string lower(text);
-  std::ranges::transform(lower, lower.begin(), [](char c) { return to_lower(c); });
-  return lower;
-}
 
 // The URL as far as it may appear in a message: without a query, and not at all where it could hold a
 // password.
 std::string shown(std::string_view text) {
   text = text.substr(0, std::min(text.find_first_of("?#"), kMaxShownLength));
-  if (text.empty() || text.contains('@') || !std::ranges::all_of(text, is_visible_ascii)) return "the URL";
+  if (text.empty() || text.contains('@') || !std::ranges::all_of(text, is_visible)) return "the URL";
   return fmt::format("\"{}\"", text);
 }
 
@@ -43,12 +33,11 @@ std::unexpected<Error> invalid(std::string_view text, std::string_view reason) {
 // The length of a reference's scheme, before its colon (RFC 3986 3.1); nothing for a relative reference.
 std::optional<std::size_t> scheme_length(std::string_view text) {
   const std::size_t colon = text.find_first_of(":/?#");
-  if (colon == std::string_view::npos || text[colon] != ':' || colon == 0 || !is_alpha(text[0])) {
+  if (colon == std::string_view::npos || text[colon] != ':' || colon == 0 || !is_letter(text[0])) {
     return std::nullopt;
   }
-  const bool is_scheme = std::ranges::all_of(text.substr(0, colon), [](char c) {
-    return is_alpha(c) || is_digit(c) || c == '+' || c == '-' || c == '.';
-  });
+  const bool is_scheme = std::ranges::all_of(
+      text.substr(0, colon), [](char c) { return is_alphanumeric(c) || c == '+' || c == '-' || c == '.'; });
   return is_scheme ? std::optional(colon) : std::nullopt;
 }
 
@@ -66,7 +55,7 @@ bool is_host_name(std::string_view host) {
     if (c == '.') {
       if (label_length == 0) return false;
       label_length = 0;
-    } else if (is_alpha(c) || is_digit(c) || c == '-' || c == '_') {
+    } else if (is_alphanumeric(c) || c == '-' || c == '_') {
       if (++label_length > kMaxLabelLength) return false;
     } else {
       return false;
@@ -90,12 +79,8 @@ std::optional<std::string> canonical_host(std::string_view written) {
 }
 
 std::optional<std::uint16_t> parse_port(std::string_view text) {
-  std::uint16_t port = 0;
-  const char* begin = text.data();
-  const char* end = begin + text.size();
-  const auto [rest, error] = std::from_chars(begin, end, port);
-  if (error != std::errc() || rest != end || port == 0 || text.size() > 5) return std::nullopt;
-  return port;
+  const auto port = parse_decimal<std::uint16_t>(text);
+  return text.size() <= kMaxPortLength && port != 0 ? port : std::nullopt;
 }
 
 struct WrittenAuthority {
@@ -167,7 +152,7 @@ std::unexpected<Error> bad_escape(std::string_view reason) {
 std::string_view to_string(Scheme scheme) { return scheme == Scheme::kHttps ? "https" : "http"; }
 
 Result<Url> Url::parse(std::string_view text) {
-  if (!std::ranges::all_of(text, is_visible_ascii)) {
+  if (!std::ranges::all_of(text, is_visible)) {
     return invalid(text, "has a space, a control character or a character outside ASCII");
   }
   const auto scheme_end = scheme_length(text);
@@ -230,7 +215,7 @@ Result<Url> resolve(const Url& base, std::string_view reference) {
     url->target = with_clean_path(url->target);
     return url;
   }
-  if (!std::ranges::all_of(reference, is_visible_ascii)) {
+  if (!std::ranges::all_of(reference, is_visible)) {
     return refuse(
         invalid(reference, "has a space, a control character or a character outside ASCII").error());
   }
@@ -248,7 +233,7 @@ std::string percent_encode_query(std::string_view text) {
   std::string out;
   out.reserve(text.size());
   for (char c : text) {
-    if (is_alpha(c) || is_digit(c) || c == '-' || c == '.' || c == '_' || c == '~') {
+    if (is_alphanumeric(c) || c == '-' || c == '.' || c == '_' || c == '~') {
       out += c;
       continue;
     }

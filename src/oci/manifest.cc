@@ -3,9 +3,9 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <utility>
 
+#include "base/ascii.h"
 #include "oci/manifest_outline.h"
 #include "oci/media_type.h"
 
@@ -17,27 +17,18 @@ constexpr std::string_view kUnknownType = "application/octet-stream";
 // RFC 6838 4.2: each part of a media type has at most 127 characters.
 constexpr std::size_t kLongestPart = 127;
 
-// RFC 9110 5.6.2
-bool is_token(std::string_view text) {
-  const auto is_token_character = [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
-  };
-  return !text.empty() && text.size() <= kLongestPart && std::ranges::all_of(text, is_token_character);
-}
+bool is_part(std::string_view text) { return text.size() <= kLongestPart && is_token(text); }
 
 // Also keeps line breaks out of the header that the type will be sent in.
 bool is_well_formed_type(std::string_view media_type) {
   const auto slash = media_type.find('/');
-  return slash != std::string_view::npos && is_token(media_type.substr(0, slash)) &&
-         is_token(media_type.substr(slash + 1));
+  return slash != std::string_view::npos && is_part(media_type.substr(0, slash)) &&
+         is_part(media_type.substr(slash + 1));
 }
 
 // Types that servers send when they do not know or care what it is.
 bool is_generic(std::string_view media_type) {
-  std::string lower(media_type);
-  std::ranges::transform(lower, lower.begin(),
-                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  const std::string lower = to_lower(media_type);
   return lower == kUnknownType || lower == "application/json" || lower == "binary/octet-stream" ||
          lower.starts_with("text/");
 }

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <string>
 
+#include "base/ascii.h"
+
 namespace layover::oci {
 namespace {
 
@@ -20,18 +22,6 @@ constexpr std::array<std::string_view, 6> kNames = {
 };
 constexpr std::size_t kModernTypes = 4;  // without schema 1
 constexpr std::uint8_t kAllModern = (1U << kModernTypes) - 1;
-
-char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-bool equals_ignoring_case(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, {}, to_lower, to_lower);
-}
-
-std::string_view trim(std::string_view text) {
-  const auto begin = text.find_first_not_of(" \t");
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(" \t") - begin + 1);
-}
 
 // Cuts the text up to the next `separator` outside quotes off the front of `rest`.
 std::string_view take_until(std::string_view& rest, char separator) {

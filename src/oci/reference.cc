@@ -3,14 +3,15 @@
 
 #include <cstddef>
 
+#include "base/ascii.h"
+
 namespace layover::oci {
 namespace {
 
 constexpr std::size_t kLongestName = 255;
 constexpr std::size_t kLongestTag = 128;
 
-bool is_lower_alphanumeric(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
-bool is_alphanumeric(char c) { return is_lower_alphanumeric(c) || (c >= 'A' && c <= 'Z'); }
+bool is_lower_alphanumeric(char c) { return is_lower_letter(c) || is_digit(c); }
 
 // What may stand between two runs of letters and digits: (\.|_|__|-+)
 bool is_separator(std::string_view text) {

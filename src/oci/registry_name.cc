@@ -5,8 +5,9 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstddef>
+
+#include "base/ascii.h"
 
 namespace layover::oci {
 namespace {
@@ -14,21 +15,13 @@ namespace {
 constexpr std::size_t kLongestHost = 253;  // RFC 1035 2.3.4, as text
 constexpr std::size_t kLongestLabel = 63;
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
 std::optional<std::uint16_t> parse_port(std::string_view text) {
-  if (text.empty() || text.size() > 5 || text.front() == '0' || !std::ranges::all_of(text, is_digit)) {
-    return std::nullopt;
-  }
-  unsigned port = 0;
-  std::from_chars(text.data(), text.data() + text.size(), port);
-  if (port > 65535) return std::nullopt;
-  return static_cast<std::uint16_t>(port);
+  if (text.starts_with('0')) return std::nullopt;
+  return parse_decimal<std::uint16_t>(text);
 }
 
 bool is_label(std::string_view label) {
-  const auto is_allowed = [](char c) { return is_digit(c) || (c >= 'a' && c <= 'z') || c == '-'; };
+  const auto is_allowed = [](char c) { return is_digit(c) || is_lower_letter(c) || c == '-'; };
   return !label.empty() && label.size() <= kLongestLabel && label.front() != '-' && label.back() != '-' &&
          std::ranges::all_of(label, is_allowed);
 }
@@ -46,8 +39,7 @@ bool is_ipv4(const std::string& host) {
 }
 
 std::optional<std::string> parse_host(std::string_view text) {
-  std::string host(text);
-  std::ranges::transform(host, host.begin(), to_lower);
+  std::string host = to_lower(text);
   if (host.size() > kLongestHost) return std::nullopt;
   if (host.empty() || host.back() == '.') return std::nullopt;
   std::string_view rest = host;

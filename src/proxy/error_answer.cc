@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "base/ascii.h"
 #include "net/http_headers.h"
 #include "oci/media_type.h"
 
@@ -66,7 +67,7 @@ Verdict verdict_on(const Error& error, metrics::Kind kind) {
 }
 
 bool is_spec_error(const UpstreamAnswer& answer) {
-  return net::equals_ignoring_case(oci::strip_parameters(answer.content_type), "application/json") &&
+  return equals_ignoring_case(oci::strip_parameters(answer.content_type), "application/json") &&
          answer.body.find("\"errors\"") != std::string::npos;
 }
 

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
+
 namespace layover::upstream {
 namespace {
 
@@ -12,14 +14,7 @@ constexpr std::size_t kMaxParams = 32;  // of one challenge; more are dropped, s
 // RFC 9110 5.6.2.
 bool is_token_character(char c) {
   constexpr std::string_view kMarks = "!#$%&'*+-.^_`|~";
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || kMarks.contains(c);
-}
-
-std::string to_lower(std::string_view text) {
-  std::string lower(text);
-  std::ranges::transform(lower, lower.begin(),
-                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
-  return lower;
+  return is_alphanumeric(c) || kMarks.contains(c);
 }
 
 // Reads a header value from left to right. Every step takes something or ends, so any input is finished

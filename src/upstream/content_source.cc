@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "base/ascii.h"
 #include "net/http_headers.h"
 #include "net/range.h"
 #include "oci/media_type.h"
@@ -21,10 +22,9 @@ Result<cache::SourceHead> vet(const Registry& registry, const net::ResponseInfo&
                    fmt::format("{} answered for {} with {}", registry.name(), digest.to_string(), what));
   };
   const std::string_view content_type = info.headers.get("content-type").value_or("");
-  if (net::equals_ignoring_case(oci::strip_parameters(content_type), "text/html"))
-    return problem("an HTML page");
+  if (equals_ignoring_case(oci::strip_parameters(content_type), "text/html")) return problem("an HTML page");
   const auto encoding = info.headers.get("content-encoding");
-  if (encoding && !encoding->empty() && !net::equals_ignoring_case(*encoding, "identity")) {
+  if (encoding && !encoding->empty() && !equals_ignoring_case(*encoding, "identity")) {
     return problem(fmt::format("Content-Encoding {} although identity was asked for", *encoding));
   }
   const auto named = oci::Digest::parse(info.headers.get("docker-content-digest").value_or(""));

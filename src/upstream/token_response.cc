@@ -8,6 +8,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/ascii.h"
+
 namespace layover::upstream {
 namespace {
 
@@ -26,8 +28,6 @@ std::string_view string_member(const json& object, const char* name) {
   if (member == object.end() || !member->is_string()) return {};
   return member->get_ref<const std::string&>();
 }
-
-bool is_visible_ascii(char c) { return c > 0x20 && c < 0x7f; }
 
 // The number of seconds, sound or not; some services send it as a string.
 double seconds_of(const json& value) {
@@ -62,7 +62,7 @@ Result<Token> parse_token_response(std::string_view body) {
   std::string_view value = string_member(answer, "token");
   if (value.empty()) value = string_member(answer, "access_token");
   if (value.empty()) return bad_answer("has neither a \"token\" nor an \"access_token\"");
-  if (!std::ranges::all_of(value, is_visible_ascii)) {
+  if (!std::ranges::all_of(value, is_visible)) {
     return bad_answer("has a token with characters that no header may hold");
   }
   return Token{std::string(value), lifetime_of(answer)};

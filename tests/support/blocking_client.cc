@@ -1,5 +1,6 @@
 // Blocking sockets with a time limit.
 #include "tests/support/blocking_client.h"
+#include "base/ascii.h"
 
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -31,14 +32,14 @@ std::uint64_t number_of(std::string_view text, int base) {
 
 std::string find_header(const HeaderList& headers, std::string_view name) {
   for (const auto& [key, value] : headers) {
-    if (net::equals_ignoring_case(key, name)) return value;
+    if (equals_ignoring_case(key, name)) return value;
   }
   return {};
 }
 
 bool HttpAnswer::has_header(std::string_view name) const {
   return std::ranges::any_of(headers,
-                             [&](const auto& field) { return net::equals_ignoring_case(field.first, name); });
+                             [&](const auto& field) { return equals_ignoring_case(field.first, name); });
 }
 
 HttpClient::HttpClient(const std::string& address) {
@@ -90,7 +91,7 @@ HttpAnswer HttpClient::read_head() {
   while (!head.empty()) {
     const auto line = head.substr(0, head.find("\r\n"));
     const auto colon = line.find(':');
-    answer.headers.emplace_back(line.substr(0, colon), net::trim(line.substr(colon + 1)));
+    answer.headers.emplace_back(line.substr(0, colon), trim(line.substr(colon + 1)));
     head.remove_prefix(line.size() + 2);
   }
   buffer_.erase(0, end + 4);

@@ -1,5 +1,6 @@
 // The server's threads: one accepts, each connection has its own.
 #include "tests/support/scripted_upstream.h"
+#include "base/ascii.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -44,7 +45,7 @@ bool read_request(int fd, std::string& buffer, UpstreamRequest& request) {
   while (!head.empty()) {
     const auto line = head.substr(0, head.find("\r\n"));
     const auto colon = line.find(':');
-    request.headers.emplace_back(line.substr(0, colon), net::trim(line.substr(colon + 1)));
+    request.headers.emplace_back(line.substr(0, colon), trim(line.substr(colon + 1)));
     head.remove_prefix(line.size() + 2);
   }
   buffer.erase(0, end + 4);

@@ -6,9 +6,7 @@
 
 #include "tests/support/catch.h"
 
-using layover::net::equals_ignoring_case;
 using layover::net::HttpHeaders;
-using layover::net::trim;
 
 TEST_CASE("fields are found by name whatever its case, the first one first") {
   HttpHeaders headers;
@@ -36,17 +34,4 @@ TEST_CASE("a token is found in any field of that name, between commas and spaces
   CHECK(headers.has_token("connection", "X"));
   CHECK_FALSE(headers.has_token("connection", "keep"));
   CHECK_FALSE(headers.has_token("upgrade", "upgrade"));
-}
-
-TEST_CASE("trimming takes spaces and tabs, nothing else") {
-  CHECK(trim(" \ta b\t ") == "a b");
-  CHECK(trim("\r\na") == "\r\na");
-  CHECK(trim(" \t ").empty());
-  CHECK(trim("").empty());
-}
-
-TEST_CASE("only ASCII letters are equal without case") {
-  CHECK(equals_ignoring_case("AbC-1", "aBc-1"));
-  CHECK_FALSE(equals_ignoring_case("a", "ab"));
-  CHECK_FALSE(equals_ignoring_case("[", "{"));
 }

@@ -1,6 +1,7 @@
 // RequestParser: what is read, and what is refused so that no two readers can disagree about it. Every
 // message is fed whole and byte by byte, with the same outcome.
 #include "net/request_parser.h"
+#include "base/ascii.h"
 
 #include <string>
 #include <string_view>
@@ -105,7 +106,7 @@ TEST_CASE("a request's method, target and headers are read as sent") {
   CHECK(request.keep_alive);
   CHECK_FALSE(request.is_http_1_0);
   CHECK(request.headers.size() == 3);
-  CHECK(layover::net::trim(request.headers.all("ACCEPT").at(0)) == "a/b , c/d");
+  CHECK(layover::trim(request.headers.all("ACCEPT").at(0)) == "a/b , c/d");
   CHECK(request.headers.all("accept").at(1) == "e/f");
 }
 
