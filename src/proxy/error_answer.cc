@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "base/ascii.h"
-#include "net/http_headers.h"
 #include "oci/media_type.h"
 
 namespace layover::proxy {

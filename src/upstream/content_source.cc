@@ -7,7 +7,6 @@
 #include <fmt/format.h>
 
 #include "base/ascii.h"
-#include "net/http_headers.h"
 #include "net/range.h"
 #include "oci/media_type.h"
 

@@ -1,6 +1,5 @@
 // Blocking sockets with a time limit.
 #include "tests/support/blocking_client.h"
-#include "base/ascii.h"
 
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -13,7 +12,7 @@
 
 #include <fmt/format.h>
 
-#include "net/http_headers.h"
+#include "base/ascii.h"
 #include "net/socket_address.h"
 
 namespace layover::test {

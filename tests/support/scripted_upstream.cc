@@ -1,6 +1,5 @@
 // The server's threads: one accepts, each connection has its own.
 #include "tests/support/scripted_upstream.h"
-#include "base/ascii.h"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -14,8 +13,8 @@
 
 #include <fmt/format.h>
 
+#include "base/ascii.h"
 #include "cache/hasher.h"
-#include "net/http_headers.h"
 #include "net/response_head.h"
 
 namespace layover::test {
