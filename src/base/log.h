@@ -12,6 +12,8 @@
 namespace layover {
 
 enum class LogLevel { kTrace, kDebug, kInfo, kWarning, kError };
+/// One line of text, or one JSON object a line.
+enum class LogFormat { kText, kJson };
 
 /// Starts the writer thread. Call once in `main`; before it, lines go to standard error directly.
 void start_logging(LogLevel level);

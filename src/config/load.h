@@ -30,8 +30,8 @@ struct Overrides {
   std::vector<std::string> listen{};  // replace all listeners, keeping the first one's default registry
   std::optional<std::string> admin{};
   std::optional<std::string> cache{};
-  std::optional<std::string> max_size{};  // not supported yet: always a problem
-  std::optional<std::string> threads{};   // a number or "auto"
+  std::optional<std::string> max_size{};
+  std::optional<std::string> threads{};  // a number or "auto"
   std::optional<std::string> log_level{};
 };
 

@@ -73,7 +73,14 @@ Problems apply(const Overrides& overrides, const Environment& environment, Setti
     if (overrides.cache->empty()) add(problems, "--cache", "expected the path of a directory");
     changed.cache.path = *overrides.cache;
   }
-  if (overrides.max_size) add(problems, "--max-size", "not supported yet");
+  if (overrides.max_size) {
+    const auto space = parse_space(*overrides.max_size);
+    if (space) changed.cache.max_size = *space;
+    if (!space || space->is_zero()) {
+      add(problems, "--max-size",
+          fmt::format("expected {}, more than nothing, not \"{}\"", kExpectedSpace, *overrides.max_size));
+    }
+  }
   if (overrides.threads) {
     const auto threads = parse_threads(*overrides.threads, environment.processors);
     if (threads) changed.threads = *threads;

@@ -25,6 +25,8 @@ struct TimeKey {
 };
 
 constexpr std::array kTimeKeys = {
+    TimeKey{"tag_ttl", &Times::tag_ttl, Zero::kAllowed},
+    TimeKey{"not_found_ttl", &Times::not_found_ttl, Zero::kAllowed},
     TimeKey{"stale_ttl", &Times::stale_ttl, Zero::kAllowed},
     TimeKey{"grant_ttl", &Times::grant_ttl, Zero::kAllowed},
     TimeKey{"connect_timeout", &Times::connect_timeout, Zero::kRefused},
@@ -48,8 +50,12 @@ void read_cache(const Value& value, const ReadContext& context, Cache& cache) {
     if (text != nullptr && text->empty()) path->fail("expected the path of a directory, not an empty string");
     if (text != nullptr) cache.path = context.resolve(*text);
   }
+  section.read("max_size", cache.max_size, Zero::kRefused);
+  if (const auto min_free = section.find("min_free")) {
+    read_value(*min_free, cache.min_free.emplace(), Zero::kAllowed);
+  }
   section.read("complete_abandoned", cache.complete_abandoned);
-  section.not_supported({"max_size", "max_object", "min_free"});
+  section.not_supported({"max_object"});
   section.finish();
 }
 
@@ -92,7 +98,8 @@ void read_access(const Value& value) {
 void read_log(const Value& value, LogSettings& log) {
   Section section(value);
   section.read("level", log.level);
-  section.not_supported({"format", "requests"});
+  section.read("format", log.format);
+  section.read("requests", log.requests);
   section.finish();
 }
 
@@ -168,7 +175,6 @@ std::string ReadContext::resolve(const std::string& path) const {
 
 void read_times(Section& section, Times& times) {
   for (const TimeKey& time : kTimeKeys) section.read(time.key, times.*time.member, time.zero);
-  section.not_supported({"tag_ttl", "not_found_ttl"});
 }
 
 void read_settings(const Node& root, const ReadContext& context, Report& report, Settings& settings) {

@@ -79,6 +79,17 @@ void read_value(const Value& value, std::chrono::milliseconds& out, Zero zero) {
   out = *duration;
 }
 
+void read_value(const Value& value, Space& out, Zero zero) {
+  const std::string* text = value.text(kExpectedSpace);
+  if (text == nullptr) return;
+  const auto space = parse_space(*text);
+  if (!space) return value.fail(not_one(kExpectedSpace, *text));
+  if (space->is_zero() && zero == Zero::kRefused) {
+    return value.fail(not_one("more than nothing", *text));
+  }
+  out = *space;
+}
+
 void read_value(const Value& value, Endpoint& out) {
   static constexpr std::string_view kExpected =
       R"(an IP address and a port, such as "0.0.0.0:5000" or "[::]:5000")";
@@ -96,6 +107,15 @@ void read_value(const Value& value, LogLevel& out) {
   const auto level = parse_log_level(*text);
   if (!level) return value.fail(not_one(expected, *text));
   out = *level;
+}
+
+void read_value(const Value& value, LogFormat& out) {
+  const std::string expected = one_of(log_format_names());
+  const std::string* text = value.text(expected);
+  if (text == nullptr) return;
+  const auto format = parse_log_format(*text);
+  if (!format) return value.fail(not_one(expected, *text));
+  out = *format;
 }
 
 Section::Section(const Value& value) : node_(value.node), path_(value.path), report_(value.report) {

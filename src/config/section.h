@@ -15,6 +15,7 @@
 #include "config/document.h"
 #include "config/network.h"
 #include "config/report.h"
+#include "config/space.h"
 
 namespace layover::config {
 
@@ -39,8 +40,10 @@ enum class Zero : std::uint8_t { kAllowed, kRefused };
 void read_value(const Value& value, bool& out);
 void read_value(const Value& value, Bytes& out, Bytes least, Bytes most);
 void read_value(const Value& value, std::chrono::milliseconds& out, Zero zero);
+void read_value(const Value& value, Space& out, Zero zero);
 void read_value(const Value& value, Endpoint& out);
 void read_value(const Value& value, LogLevel& out);
+void read_value(const Value& value, LogFormat& out);
 
 class Section {
  public:

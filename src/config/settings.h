@@ -15,6 +15,7 @@
 #include "base/bytes.h"
 #include "base/log.h"
 #include "config/network.h"
+#include "config/space.h"
 #include "oci/registry_name.h"
 
 namespace layover::config {
@@ -33,7 +34,13 @@ struct Admin {
 
 struct Cache {
   std::string path = "/var/lib/layover";
-  bool complete_abandoned = true;  // a fill goes on when its last client has left
+  Space max_size = Space::share(80);  // of all that the cache stores; never zero
+  std::optional<Space> min_free{};    // what the cache leaves to others, as given; see min_free_of()
+  bool complete_abandoned = true;     // a fill goes on when its last client has left
+
+  /// What the cache leaves free on a file system of `total` bytes: as given, else 5 GiB but no more than a
+  /// twentieth of it, so that a small disk can be used.
+  Bytes min_free_of(Bytes total) const;
 };
 
 /// What clients may take; none is zero.
@@ -57,11 +64,15 @@ struct Access {
 
 struct LogSettings {
   LogLevel level = LogLevel::kInfo;
+  LogFormat format = LogFormat::kText;  // of both logs
+  bool requests = true;                 // a line a request on standard output
 };
 
 /// The times of `defaults`, each of which a registry may override. The timeouts are never zero.
 struct Times {
+  Duration tag_ttl = std::chrono::minutes(1);          // how long a tag is served without asking upstream
   Duration stale_ttl = std::chrono::days(30);          // how long a tag is served when it cannot be confirmed
+  Duration not_found_ttl = std::chrono::seconds(5);    // how long upstream's 404 is believed
   Duration grant_ttl = std::chrono::hours(24);         // how long a grant holds before it is confirmed again
   Duration connect_timeout = std::chrono::seconds(5);  // one attempt: TCP and TLS
   Duration response_timeout = std::chrono::seconds(10);  // from a request to its response's headers

@@ -1,11 +1,15 @@
 // The grammar of sizes and durations.
 #include "config/units.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <string>
 #include <system_error>
 
 namespace layover::config {
@@ -82,6 +86,26 @@ std::optional<Bytes> parse_size(std::string_view text) {
     return Bytes{*count};
   }
   return std::nullopt;
+}
+
+std::string duration_text(std::chrono::milliseconds duration) {
+  std::string text;
+  auto rest = static_cast<std::uint64_t>(duration.count());
+  for (const Unit& unit : kTimeUnits) {
+    if (rest >= unit.factor) text += fmt::format("{}{}", rest / unit.factor, unit.name);
+    rest %= unit.factor;
+  }
+  return text.empty() ? "0s" : text;
+}
+
+std::string size_text(Bytes size) {
+  for (const std::string_view name : {"TiB", "GiB", "MiB", "KiB"}) {
+    const auto unit = std::ranges::find(kSizeUnits, name, &Unit::name);
+    if (size.count >= unit->factor && size.count % unit->factor == 0) {
+      return fmt::format("{}{}", size.count / unit->factor, name);
+    }
+  }
+  return fmt::format("{}B", size.count);
 }
 
 }  // namespace layover::config

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "base/bytes.h"
@@ -16,5 +17,10 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
 /// "512B", "32KiB", "5GiB" or "5Gi" (powers of 1024), "100GB" (powers of 1000), up to T. Nothing for any
 /// other text, a bare number included.
 std::optional<Bytes> parse_size(std::string_view text);
+
+/// The shortest text that parse_duration() reads as this: "1h30m", "0s". Not negative.
+std::string duration_text(std::chrono::milliseconds duration);
+/// In the largest power of 1024 that divides it: "5GiB", "1025B".
+std::string size_text(Bytes size);
 
 }  // namespace layover::config

@@ -1,38 +1,55 @@
-// Log levels and thread counts.
+// Log levels and formats, and thread counts.
 #include "config/words.h"
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 
 #include "base/ascii.h"
 
 namespace layover::config {
 namespace {
 
-struct LevelName {
+template <typename T>
+struct Word {
   std::string_view name;
-  LogLevel level;
+  T value;
 };
 
-constexpr std::array<LevelName, 5> kLevels = {{{"trace", LogLevel::kTrace},
-                                               {"debug", LogLevel::kDebug},
-                                               {"info", LogLevel::kInfo},
-                                               {"warning", LogLevel::kWarning},
-                                               {"error", LogLevel::kError}}};
+constexpr std::array kLevels = {Word{"trace", LogLevel::kTrace}, Word{"debug", LogLevel::kDebug},
+                                Word{"info", LogLevel::kInfo}, Word{"warning", LogLevel::kWarning},
+                                Word{"error", LogLevel::kError}};
+constexpr std::array kFormats = {Word{"text", LogFormat::kText}, Word{"json", LogFormat::kJson}};
+
+template <typename T, std::size_t kSize>
+std::optional<T> value_of(const std::array<Word<T>, kSize>& words, std::string_view name) {
+  const auto word = std::ranges::find(words, name, &Word<T>::name);
+  if (word == words.end()) return std::nullopt;
+  return word->value;
+}
+
+// Every value of the enumeration has its word.
+template <typename T, std::size_t kSize>
+std::string_view name_of(const std::array<Word<T>, kSize>& words, T value) {
+  return std::ranges::find(words, value, &Word<T>::value)->name;
+}
+
+template <typename T, std::size_t kSize>
+std::vector<std::string_view> names_of(const std::array<Word<T>, kSize>& words) {
+  std::vector<std::string_view> names(kSize);
+  std::ranges::transform(words, names.begin(), &Word<T>::name);
+  return names;
+}
 
 }  // namespace
 
-std::optional<LogLevel> parse_log_level(std::string_view text) {
-  const auto level = std::ranges::find(kLevels, text, &LevelName::name);
-  if (level == kLevels.end()) return std::nullopt;
-  return level->level;
-}
+std::optional<LogLevel> parse_log_level(std::string_view text) { return value_of(kLevels, text); }
+std::string_view to_string(LogLevel level) { return name_of(kLevels, level); }
+std::vector<std::string_view> log_level_names() { return names_of(kLevels); }
 
-std::vector<std::string_view> log_level_names() {
-  std::vector<std::string_view> names(kLevels.size());
-  std::ranges::transform(kLevels, names.begin(), &LevelName::name);
-  return names;
-}
+std::optional<LogFormat> parse_log_format(std::string_view text) { return value_of(kFormats, text); }
+std::string_view to_string(LogFormat format) { return name_of(kFormats, format); }
+std::vector<std::string_view> log_format_names() { return names_of(kFormats); }
 
 std::optional<unsigned> parse_threads(std::string_view text, unsigned automatic) {
   if (text == "auto") return automatic;

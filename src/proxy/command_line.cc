@@ -19,7 +19,7 @@ void add_serve(CLI::App& app, CommandLine& line) {
       ->type_name("A:P");
   serve->add_option("--admin", line.overrides.admin, "Address of metrics and probes")->type_name("A:P");
   serve->add_option("--cache", line.overrides.cache, "Cache directory")->type_name("DIR");
-  serve->add_option("--max-size", line.overrides.max_size, "Limit on the cache (not supported yet)")
+  serve->add_option("--max-size", line.overrides.max_size, "Limit on the cache, such as 80% or 100GiB")
       ->type_name("SIZE");
   serve->add_option("--threads", line.overrides.threads, "Event loops: a number or auto")->type_name("N");
   serve->add_option("--log-level", line.overrides.log_level, "trace, debug, info, warning or error")

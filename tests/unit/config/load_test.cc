@@ -19,6 +19,8 @@ TEST_CASE("without a file the embedded defaults hold") {
   CHECK(settings.admin.listen == Endpoint{"127.0.0.1", 5001});
   CHECK(settings.cache.path == "/var/lib/layover");
   CHECK(settings.cache.complete_abandoned);
+  CHECK(settings.cache.max_size == Space::share(80));
+  CHECK_FALSE(settings.cache.min_free);
   CHECK(settings.limits.header_timeout == 10s);
   CHECK(settings.limits.send_timeout == 60s);
   CHECK(settings.limits.keep_alive == 75s);
@@ -28,8 +30,12 @@ TEST_CASE("without a file the embedded defaults hold") {
   CHECK(settings.threads == 3);
   CHECK(settings.access.mode == AccessMode::kOpen);
   CHECK(settings.log.level == LogLevel::kInfo);
+  CHECK(settings.log.format == LogFormat::kText);
+  CHECK(settings.log.requests);
 
   const auto& hub = registry_in(settings, "docker.io");
+  CHECK(hub.times.tag_ttl == 1min);
+  CHECK(hub.times.not_found_ttl == 5s);
   CHECK(hub.times.stale_ttl == 30 * 24h);
   CHECK(hub.times.grant_ttl == 24h);
   CHECK(hub.times.connect_timeout == 5s);
@@ -76,14 +82,14 @@ TEST_CASE("every key goes to its setting") {
   {
     "listen": [{"address": "0.0.0.0:80"}, {"address": "[::1]:81", "default_registry": "ghcr.io"}], /* here too */
     "admin": {"listen": "127.0.0.1:9000"},
-    "cache": {"path": "/cache", "complete_abandoned": false},
-    "defaults": {"stale_ttl": "1d", "grant_ttl": "2h", "connect_timeout": "3s", "response_timeout": "4s",
+    "cache": {"path": "/cache", "max_size": "100GB", "min_free": "7%", "complete_abandoned": false},
+    "defaults": {"tag_ttl": "0s", "not_found_ttl": "9s", "stale_ttl": "1d", "grant_ttl": "2h", "connect_timeout": "3s", "response_timeout": "4s",
                  "confirm_timeout": "500ms", "idle_timeout": "6s", "first_byte_budget": "7s"},
     "limits": {"header_timeout": "1s", "send_timeout": "2s", "keep_alive": "3s", "max_header_bytes": "64KiB"},
     "threads": 7,
     "shutdown": {"delay": "5s", "grace": "1m"},
     "access": {"mode": "open"},
-    "log": {"level": "debug"}
+    "log": {"level": "debug", "format": "json", "requests": false}
   })");
   REQUIRE(settings.listen.size() == 2);
   CHECK(settings.listen[0].address == Endpoint{"0.0.0.0", 80});
@@ -93,7 +99,9 @@ TEST_CASE("every key goes to its setting") {
   CHECK(settings.admin.listen == Endpoint{"127.0.0.1", 9000});
   CHECK(settings.cache.path == "/cache");
   CHECK_FALSE(settings.cache.complete_abandoned);
-  const Times expected{24h, 2h, 3s, 4s, 500ms, 6s, 7s};
+  CHECK(settings.cache.max_size == Space::absolute({100'000'000'000}));
+  CHECK(settings.cache.min_free == Space::share(7));
+  const Times expected{0s, 24h, 9s, 2h, 3s, 4s, 500ms, 6s, 7s};
   CHECK(registry_in(settings, "docker.io").times == expected);
   CHECK(registry_in(settings, "quay.io").times == expected);
   CHECK(settings.limits.header_timeout == 1s);
@@ -104,6 +112,8 @@ TEST_CASE("every key goes to its setting") {
   CHECK(settings.shutdown.delay == 5s);
   CHECK(settings.shutdown.grace == 1min);
   CHECK(settings.log.level == LogLevel::kDebug);
+  CHECK(settings.log.format == LogFormat::kJson);
+  CHECK_FALSE(settings.log.requests);
 }
 
 TEST_CASE("threads are a number, or as many as the process may use") {

@@ -23,7 +23,7 @@ TEST_CASE("flags win over the file") {
   const Overrides overrides{.listen = {"127.0.0.1:6000", "[::1]:6000"},
                             .admin = "127.0.0.1:6001",
                             .cache = "relative/cache",
-                            .max_size = {},
+                            .max_size = "10GiB",
                             .threads = "2",
                             .log_level = "warning"};
   CHECK(applied(overrides, settings).empty());
@@ -33,6 +33,7 @@ TEST_CASE("flags win over the file") {
   CHECK(settings.listen[1].default_registry.str() == "ghcr.io");
   CHECK(settings.admin.listen == Endpoint{"127.0.0.1", 6001});
   CHECK(settings.cache.path == "relative/cache");
+  CHECK(settings.cache.max_size == Space::absolute(10_GiB));
   CHECK(settings.threads == 2);
   CHECK(settings.log.level == LogLevel::kWarning);
 
@@ -52,7 +53,7 @@ TEST_CASE("problems name their flags, all at once, and nothing is applied") {
   const Overrides overrides{.listen = {"5000", "127.0.0.1:1", "127.0.0.1:1"},
                             .admin = "x",
                             .cache = "",
-                            .max_size = "80%",
+                            .max_size = "0%",
                             .threads = "0",
                             .log_level = "loud"};
   CHECK(applied(overrides, settings) ==
@@ -60,11 +61,13 @@ TEST_CASE("problems name their flags, all at once, and nothing is applied") {
         "--listen: 127.0.0.1:1 and 127.0.0.1:1 cannot both be listened on\n"
         "--admin: expected an IP address and a port, such as 0.0.0.0:5000, not \"x\"\n"
         "--cache: expected the path of a directory\n"
-        "--max-size: not supported yet\n"
+        "--max-size: expected a share of the file system or a size with its unit, such as \"80%\" or "
+        "\"100GiB\", more than nothing, not \"0%\"\n"
         "--threads: expected \"auto\" or a whole number from 1 to 1024\n"
         "--log-level: expected one of \"trace\", \"debug\", \"info\", \"warning\" or \"error\"\n");
   CHECK(settings.listen[0].address == Endpoint{"127.0.0.1", 5000});
   CHECK(settings.cache.path == "/var/lib/layover");
+  CHECK(settings.cache.max_size == Space::share(80));
 }
 
 TEST_CASE("flags are under the rules of the file") {

@@ -18,7 +18,7 @@ TEST_CASE("all problems are reported at once, in the order of the file") {
     "docker.io": {"shared": "yes", "mirrors": []},
     "10.0.0.1": {}
   },
-  "cache": {"max_size": "80%", "path": 5},
+  "cache": {"max_size": "80", "path": 5},
   "defaults": {"idle_timeout": 30},
   "cache": {}
 })");
@@ -30,8 +30,9 @@ TEST_CASE("all problems are reported at once, in the order of the file") {
             "f:5:36: registries[\"docker.io\"].mirrors: not supported yet",
             "f:6:17: registries[\"10.0.0.1\"]: a private address is reached only where it is named by "
             "\"url\"; add \"url\": \"https://10.0.0.1\"",
-            "f:8:13: cache.max_size: not supported yet",
-            "f:8:40: cache.path: expected the path of a directory, not the bare number 5",
+            "f:8:25: cache.max_size: expected a share of the file system or a size with its unit, such as "
+            "\"80%\" or \"100GiB\", not \"80\"",
+            "f:8:39: cache.path: expected the path of a directory, not the bare number 5",
             "f:9:32: defaults.idle_timeout: expected a duration with its unit, such as \"30s\", \"1h30m\" or "
             "\"250ms\", not the bare number 30",
             "f:10:3: cache: given twice, first on line 8",
@@ -41,21 +42,10 @@ TEST_CASE("all problems are reported at once, in the order of the file") {
 TEST_CASE("keys of later releases are refused as not supported yet") {
   CHECK(problem_of(R"({"listen": [{"tls": {}}]})") == "f:1:14: listen[0].tls: not supported yet");
   CHECK(problem_of(R"({"admin": {"token_file": null}})") == "f:1:12: admin.token_file: not supported yet");
-  for (const char* key : {"max_size", "max_object", "min_free"}) {
-    CHECK(problem_of(std::string("{\"cache\": {\"") + key + "\": 0}}") ==
-          std::string("f:1:12: cache.") + key + ": not supported yet");
-  }
-  for (const char* key : {"tag_ttl", "not_found_ttl"}) {
-    CHECK(problem_of(std::string("{\"defaults\": {\"") + key + "\": \"1m\"}}") ==
-          std::string("f:1:15: defaults.") + key + ": not supported yet");
-  }
+  CHECK(problem_of(R"({"cache": {"max_object": "25%"}})") == "f:1:12: cache.max_object: not supported yet");
   for (const char* key : {"max_connections", "max_connections_per_client"}) {
     CHECK(problem_of(std::string("{\"limits\": {\"") + key + "\": 0}}") ==
           std::string("f:1:13: limits.") + key + ": not supported yet");
-  }
-  for (const char* key : {"format", "requests"}) {
-    CHECK(problem_of(std::string("{\"log\": {\"") + key + "\": true}}") ==
-          std::string("f:1:10: log.") + key + ": not supported yet");
   }
   for (const char* mode : {"basic", "mtls", "passthrough"}) {
     CHECK(problem_of(std::string("{\"access\": {\"mode\": \"") + mode + "\"}}") ==
@@ -125,6 +115,22 @@ TEST_CASE("values out of range say the range") {
   }
 }
 
+TEST_CASE("the cache's space is a share or a size, and its limit is not nothing") {
+  const std::string expected =
+      "expected a share of the file system or a size with its unit, such as \"80%\" or \"100GiB\", not ";
+  for (const char* text : {"", "%", "101%", "-1%", "1.5%", "80 %", "80%%", "80", "5gb"}) {
+    INFO(text);
+    CHECK(problem_of(std::string(R"({"cache": {"max_size": ")") + text + "\"}}") ==
+          "f:1:24: cache.max_size: " + expected + "\"" + text + "\"");
+  }
+  CHECK(problem_of(R"({"cache": {"min_free": 5}})") ==
+        "f:1:24: cache.min_free: " + expected + "the bare number 5");
+  for (const char* text : {"0%", "0B"}) {
+    CHECK(problem_of(std::string(R"({"cache": {"max_size": ")") + text + "\"}}") ==
+          std::string("f:1:24: cache.max_size: expected more than nothing, not \"") + text + "\"");
+  }
+}
+
 TEST_CASE("values of the wrong type say what is there") {
   CHECK(problem_of("[]") == "f:1:1: expected an object, not a list");
   CHECK(problem_of("// just a comment\n 5") == "f:2:2: expected an object, not the bare number 5");
@@ -146,6 +152,10 @@ TEST_CASE("values of the wrong type say what is there") {
   CHECK(problem_of(R"({"log": {"level": "loud"}})") ==
         "f:1:19: log.level: expected one of \"trace\", \"debug\", \"info\", \"warning\" or \"error\", not "
         "\"loud\"");
+  CHECK(problem_of(R"({"log": {"format": "xml"}})") ==
+        "f:1:20: log.format: expected one of \"text\" or \"json\", not \"xml\"");
+  CHECK(problem_of(R"({"log": {"requests": "yes"}})") ==
+        "f:1:22: log.requests: expected true or false, not a string");
   CHECK(problem_of(R"({"access": {"mode": true}})") == "f:1:21: access.mode: expected \"open\", not true");
 }
 

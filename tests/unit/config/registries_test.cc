@@ -28,7 +28,7 @@ TEST_CASE("every key of a registry goes to its setting") {
       "credentials": {"username": "u", "password_file": "password"},
       "token_realms": ["auth.example", "Auth.example:8443"],
       "allow_addresses": ["10.0.0.0/8", "fd00::1"],
-      "stale_ttl": "1s", "grant_ttl": "2s", "connect_timeout": "3s", "response_timeout": "4s",
+      "tag_ttl": "11s", "not_found_ttl": "0s", "stale_ttl": "1s", "grant_ttl": "2s", "connect_timeout": "3s", "response_timeout": "4s",
       "confirm_timeout": "5s", "first_byte_budget": "7s"}}})",
                              {}, directory.path() + "/layover.json");
   const auto& registry = registry_in(settings, "registry.internal:5000");
@@ -46,7 +46,7 @@ TEST_CASE("every key of a registry goes to its setting") {
   REQUIRE(registry.allow_addresses.size() == 2);
   CHECK(registry.allow_addresses[0].text == "10.0.0.0/8");
   CHECK(registry.allow_addresses[1].prefix_length == 128);
-  CHECK(registry.times == Times{1s, 2s, 3s, 4s, 5s, 9s, 7s});
+  CHECK(registry.times == Times{11s, 1s, 0s, 2s, 3s, 4s, 5s, 9s, 7s});
   // The others have the defaults, and are still there.
   CHECK(registry_in(settings, "docker.io").times.grant_ttl == 8s);
 }
@@ -215,7 +215,7 @@ TEST_CASE("token realms are hosts, allowed addresses are networks") {
 
 TEST_CASE("what a registry cannot have yet is told from what it never has") {
   for (const char* key : {"mirrors", "streams", "max_connections", "client_certificate", "client_key",
-                          "repositories", "tags", "on_deleted", "enabled", "tag_ttl", "not_found_ttl"}) {
+                          "repositories", "tags", "on_deleted", "enabled"}) {
     INFO(key);
     CHECK(problem_of(with_registry("a.example", std::string("\"") + key + "\": null")) ==
           std::string("f:1:31: registries[\"a.example\"].") + key + ": not supported yet");

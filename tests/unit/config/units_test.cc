@@ -8,8 +8,8 @@
 #include "tests/support/catch.h"
 
 using namespace std::chrono_literals;
-using layover::config::parse_duration;
-using layover::config::parse_size;
+using namespace layover;
+using namespace layover::config;
 
 TEST_CASE("durations carry units and add up") {
   const std::vector<std::pair<std::string, std::chrono::milliseconds>> durations = {
@@ -98,4 +98,16 @@ TEST_CASE("other texts are no sizes") {
     INFO(text);
     CHECK_FALSE(parse_size(text));
   }
+}
+
+TEST_CASE("durations and sizes are written as they are read") {
+  CHECK(duration_text(0ms) == "0s");
+  CHECK(duration_text(250ms) == "250ms");
+  CHECK(duration_text(90min) == "1h30m");
+  CHECK(duration_text(24h * 30 + 1ms) == "30d1ms");
+  CHECK(size_text(0_B) == "0B");
+  CHECK(size_text(32_KiB) == "32KiB");
+  CHECK(size_text(5_GiB) == "5GiB");
+  CHECK(size_text({1025}) == "1025B");
+  CHECK(size_text({2ULL << 40}) == "2TiB");
 }
