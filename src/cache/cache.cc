@@ -30,9 +30,22 @@ Result<std::uint64_t> note_opening(const Directory& directory) {
   return status->size.count;
 }
 
+/// An opening that ends, also with an error, has killed nobody.
+class OpeningEnds {
+ public:
+  explicit OpeningEnds(const Directory& directory) : directory_(directory) {}
+  OpeningEnds(const OpeningEnds&) = delete;
+  OpeningEnds& operator=(const OpeningEnds&) = delete;
+  ~OpeningEnds() { (void)directory_.files().remove(directory_.opening_marker()); }
+
+ private:
+  const Directory& directory_;
+};
+
 Result<std::unique_ptr<Index>> open_index(const Directory& directory, unsigned loops) {
   auto deaths = note_opening(directory);
   if (!deaths) return std::unexpected(deaths.error());
+  const OpeningEnds ends(directory);
   if (*deaths > 0) log_warning("the last {} starts died while opening the index", *deaths);
   auto index = *deaths >= kDeathsBelieved
                    ? failure(ErrorCode::kCorrupt, ErrorSource::kDisk, "it may be what killed the last starts")
@@ -45,7 +58,6 @@ Result<std::unique_ptr<Index>> open_index(const Directory& directory, unsigned l
         index.error().describe(), aside.value_or("nothing"));
     index = Index::open(directory.path(), loops);
   }
-  if (index) (void)directory.files().remove(directory.opening_marker());
   return index;
 }
 

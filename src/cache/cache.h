@@ -122,6 +122,8 @@ class LoopCache {
   Index::Snapshot snapshot() { return cache_.index().snapshot(loop_.index()); }
   IndexWriter& writer() { return cache_.writer(); }
   const Clock& clock() const { return cache_.clock(); }
+  /// Whether less than `age` has passed since then. A time to come is a clock set back: not relied on.
+  bool is_younger(WallTime since, config::Duration age) const;
   /// Starts taking stored files that the index does not know into it, in the background.
   void start_sweep();
 
@@ -146,7 +148,7 @@ class LoopCache {
                                         Deadline deadline);
   net::Task<Result<SourceHead>> ask_source(const ContentRequest& request, const Stored& stored,
                                            Deadline deadline);
-  bool is_younger(WallTime since, config::Duration age) const;
+
   net::Task<Result<std::optional<Opened>>> open_stored(const ContentRequest& request, Stored stored,
                                                        Deadline deadline);
   net::Task<Result<void>> drop_damaged(const oci::Digest& digest, const Error& problem);

@@ -126,7 +126,22 @@ class Index::Batch {
     remove(databases_.tags, tag_key(repository_id(change.scope), change.variant, change.tag));
   }
 
+  void operator()(const RevokeTag& change) {
+    const RepositoryId repository = repository_id(change.scope);
+    for (unsigned bits = 0; bits <= UINT8_MAX; ++bits) {
+      const auto variant = oci::AcceptVariant::from_bits(static_cast<std::uint8_t>(bits));
+      const std::string key = tag_key(repository, variant, change.tag);
+      const auto record = decode_tag(get(databases_.tags, key));
+      if (!record) continue;
+      remove(databases_.grants, grant_key(record->digest, repository, ContentKind::kManifest));
+      remove(databases_.tags, key);
+    }
+  }
+
+  // Beside the index: see apply_to_small.
   void operator()(const PutSmall&) {}
+  void operator()(const PutTagList&) {}
+  void operator()(const RemoveTagLists&) {}
 
   Result<Totals> commit() {
     put(databases_.meta, "totals", encode(totals_));
@@ -185,6 +200,52 @@ class Index::Batch {
   const Databases& databases_;
   OwnedTransaction transaction_;
   Totals totals_;
+  int code_ = MDB_SUCCESS;
+};
+
+/// The changes of one write transaction of the small environment: aborted unless committed.
+class Index::SmallBatch {
+ public:
+  SmallBatch(MDB_dbi database, MDB_txn* transaction) : database_(database), transaction_(transaction) {}
+
+  void operator()(const PutSmall& change) { put(content_key(change.digest), encode_bytes(change.bytes)); }
+  void operator()(const RemoveContent& change) { remove(content_key(change.digest)); }
+  void operator()(const PutTagList& change) {
+    put(tag_list_key(tag_list_slot(change.record.page)), encode(change.record));
+  }
+  void operator()(const RemoveTagLists& change) {
+    const std::string beginning = change.scope.to_string() + "?";
+    for (unsigned slot = 0; slot < kTagListSlots; ++slot) {
+      const std::string key = tag_list_key(slot);
+      const auto value = get_from(transaction_.get(), database_, key);
+      const auto record = value ? decode_tag_list(*value) : std::nullopt;
+      if (record && record->page.starts_with(beginning)) remove(key);
+    }
+  }
+  void operator()(const auto&) {}  // the index's own
+
+  Result<void> commit() {
+    if (code_ == MDB_SUCCESS) code_ = mdb_txn_commit(transaction_.release());
+    if (code_ != MDB_SUCCESS) return std::unexpected(lmdb_error(code_, "writing the small environment"));
+    return {};
+  }
+
+ private:
+  void put(std::string_view key, std::string_view value) {
+    if (code_ != MDB_SUCCESS) return;
+    MDB_val k = to_val(key);
+    MDB_val v = to_val(value);
+    code_ = mdb_put(transaction_.get(), database_, &k, &v, 0);
+  }
+  void remove(std::string_view key) {
+    if (code_ != MDB_SUCCESS) return;
+    MDB_val k = to_val(key);
+    const int code = mdb_del(transaction_.get(), database_, &k, nullptr);
+    if (code != MDB_NOTFOUND) code_ = code;
+  }
+
+  MDB_dbi database_;
+  OwnedTransaction transaction_;
   int code_ = MDB_SUCCESS;
 };
 
@@ -328,30 +389,20 @@ Result<void> Index::apply_to_index(std::span<const Change> changes) {
 // A failure here costs speed, not content: it is logged and forgotten.
 void Index::apply_to_small(std::span<const Change> changes) {
   const bool has_any = std::ranges::any_of(changes, [](const Change& change) {
-    return std::holds_alternative<PutSmall>(change) || std::holds_alternative<RemoveContent>(change);
+    return std::holds_alternative<PutSmall>(change) || std::holds_alternative<RemoveContent>(change) ||
+           std::holds_alternative<PutTagList>(change) || std::holds_alternative<RemoveTagLists>(change);
   });
   if (!has_any) return;
   auto started = begin(small_environment_.get(), 0);
-  int code = started ? MDB_SUCCESS : MDB_PANIC;
-  OwnedTransaction transaction(started ? *started : nullptr);
-  for (const Change& change : changes) {
-    if (code != MDB_SUCCESS) break;
-    if (const auto* put = std::get_if<PutSmall>(&change)) {
-      const std::string key = content_key(put->digest);
-      MDB_val k = to_val(key);
-      const std::string sealed = encode_bytes(put->bytes);
-      MDB_val v = to_val(sealed);
-      code = mdb_put(transaction.get(), small_, &k, &v, 0);
-    } else if (const auto* removed = std::get_if<RemoveContent>(&change)) {
-      const std::string key = content_key(removed->digest);
-      MDB_val k = to_val(key);
-      code = mdb_del(transaction.get(), small_, &k, nullptr);
-      if (code == MDB_NOTFOUND) code = MDB_SUCCESS;
-    }
+  Result<void> applied;
+  if (started) {
+    SmallBatch batch(small_, *started);
+    for (const Change& change : changes) std::visit(batch, change);
+    applied = batch.commit();
+  } else {
+    applied = std::unexpected(started.error());
   }
-  if (code == MDB_SUCCESS) code = mdb_txn_commit(transaction.release());
-  if (code != MDB_SUCCESS)
-    log_warning("small content is not copied beside the index: {}", mdb_strerror(code));
+  if (!applied) log_warning("small content is not copied beside the index: {}", applied.error().describe());
 }
 
 bool Index::knows(const oci::Digest& digest) const {
@@ -417,6 +468,22 @@ std::optional<TagRecord> Index::Snapshot::tag(const Scope& scope, oci::AcceptVar
   if (!id) return std::nullopt;
   const auto value = get(index_.databases_.tags, tag_key(*id, variant, tag));
   return value ? decode_tag(*value) : std::nullopt;
+}
+
+bool Index::Snapshot::has_tag(const Scope& scope, const oci::Tag& tag) const {
+  const auto id = repository(scope);
+  if (!id) return false;
+  for (unsigned bits = 0; bits <= UINT8_MAX; ++bits) {
+    const auto variant = oci::AcceptVariant::from_bits(static_cast<std::uint8_t>(bits));
+    if (get(index_.databases_.tags, tag_key(*id, variant, tag))) return true;
+  }
+  return false;
+}
+
+std::optional<TagListRecord> Index::Snapshot::tag_list(std::string_view page) const {
+  const auto value = get_from(slot_->small, index_.small_, tag_list_key(tag_list_slot(page)));
+  auto record = value ? decode_tag_list(*value) : std::nullopt;
+  return record && record->page == page ? record : std::nullopt;
 }
 
 std::optional<std::string> Index::Snapshot::small(const oci::Digest& digest) const {

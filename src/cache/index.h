@@ -54,12 +54,26 @@ struct RemoveTag {
   oci::AcceptVariant variant;
   oci::Tag tag;
 };
+/// Removes a tag in all its variants, and the grants of the manifests that they lead to.
+struct RevokeTag {
+  Scope scope;
+  oci::Tag tag;
+};
 /// A copy of small content beside the index, so that serving it touches no file.
 struct PutSmall {
   oci::Digest digest;
   std::string bytes;
 };
-using Change = std::variant<PutContent, RemoveContent, PutGrant, RemoveGrant, PutTag, RemoveTag, PutSmall>;
+/// A page of tags beside the index, for the next outage.
+struct PutTagList {
+  TagListRecord record;
+};
+/// Removes all pages of a repository.
+struct RemoveTagLists {
+  Scope scope;
+};
+using Change = std::variant<PutContent, RemoveContent, PutGrant, RemoveGrant, PutTag, RemoveTag, RevokeTag,
+                            PutSmall, PutTagList, RemoveTagLists>;
 
 /// One LMDB environment, closed by its end.
 struct CloseEnvironment {
@@ -105,6 +119,7 @@ class Index {
     MDB_txn* small = nullptr;
   };
   class Batch;
+  class SmallBatch;
 
   Index() = default;
   Result<void> open_databases();
@@ -133,7 +148,11 @@ class Index::Snapshot {
   std::optional<RepositoryId> repository(const Scope& scope) const;
   std::optional<GrantRecord> grant(const Scope& scope, const oci::Digest& digest, ContentKind kind) const;
   std::optional<TagRecord> tag(const Scope& scope, oci::AcceptVariant variant, const oci::Tag& tag) const;
+  /// Whether the tag is recorded in any variant.
+  bool has_tag(const Scope& scope, const oci::Tag& tag) const;
   std::optional<std::string> small(const oci::Digest& digest) const;
+  /// `page` as in TagListRecord.
+  std::optional<TagListRecord> tag_list(std::string_view page) const;
 
  private:
   friend class Index;

@@ -201,6 +201,23 @@ std::optional<TagRecord> decode_tag(std::string_view value) {
   return record;
 }
 
+std::string encode(const TagListRecord& record) {
+  Encoder encoder;
+  encoder.text(record.page).time(record.confirmed).text(record.next).raw(record.body);
+  return std::move(encoder).finish();
+}
+
+std::optional<TagListRecord> decode_tag_list(std::string_view value) {
+  Decoder decoder(value);
+  TagListRecord record;
+  record.page = decoder.text();
+  record.confirmed = decoder.time();
+  record.next = decoder.text();
+  record.body = decoder.rest();
+  if (!decoder.is_whole()) return std::nullopt;
+  return record;
+}
+
 std::optional<Totals> decode_totals(std::string_view value) {
   Decoder decoder(value);
   Totals totals;
@@ -238,6 +255,14 @@ std::string grant_key(const oci::Digest& digest, RepositoryId repository, Conten
   key += static_cast<char>(kind);
   return key;
 }
+
+std::string tag_list_key(unsigned slot) {
+  std::string key = "tags";  // no content's key starts so
+  append_big(key, static_cast<std::uint16_t>(slot));
+  return key;
+}
+
+unsigned tag_list_slot(std::string_view page) { return checksum(page) % kTagListSlots; }
 
 std::string tag_key(RepositoryId repository, oci::AcceptVariant variant, const oci::Tag& tag) {
   std::string key;

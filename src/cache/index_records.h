@@ -67,6 +67,18 @@ struct TagRecord {
   std::string etag;  // upstream's validator, perhaps empty
 };
 
+/// Lists of tags are kept in this many slots, and only up to this size: losing one costs little.
+inline constexpr unsigned kTagListSlots = 4096;
+inline constexpr Bytes kMaxTagList = 128_KiB;
+
+/// A page of a repository's tags, as upstream listed them.
+struct TagListRecord {
+  std::string page;  // "<registry>/<repository>?<query>"
+  WallTime confirmed;
+  std::string next;  // the query of the page that follows; empty: none
+  std::string body;
+};
+
 struct Totals {
   std::uint64_t bytes = 0;
   std::uint64_t manifests = 0;
@@ -76,6 +88,7 @@ struct Totals {
 std::string encode(const ContentRecord& record);
 std::string encode(const GrantRecord& record);
 std::string encode(const TagRecord& record);
+std::string encode(const TagListRecord& record);
 std::string encode(const Totals& totals);
 std::string encode_number(std::uint32_t number);
 /// For the environment `small`: the content's bytes are the payload.
@@ -86,6 +99,7 @@ std::string encode_bytes(std::string_view bytes);
 std::optional<ContentRecord> decode_content(std::string_view value);
 std::optional<GrantRecord> decode_grant(std::string_view value);
 std::optional<TagRecord> decode_tag(std::string_view value);
+std::optional<TagListRecord> decode_tag_list(std::string_view value);
 std::optional<Totals> decode_totals(std::string_view value);
 std::optional<std::uint32_t> decode_number(std::string_view value);
 std::optional<std::string> decode_bytes(std::string_view value);
@@ -93,6 +107,9 @@ std::optional<std::string> decode_bytes(std::string_view value);
 std::string content_key(const oci::Digest& digest);
 std::string repository_key(RegistryId registry, std::string_view repository);
 std::string grant_key(const oci::Digest& digest, RepositoryId repository, ContentKind kind);
+/// One of kTagListSlots slots in the environment `small`: a page's own, until another takes it.
+std::string tag_list_key(unsigned slot);
+unsigned tag_list_slot(std::string_view page);
 std::string tag_key(RepositoryId repository, oci::AcceptVariant variant, const oci::Tag& tag);
 
 }  // namespace layover::cache

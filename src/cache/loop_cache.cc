@@ -62,7 +62,7 @@ net::Task<Result<Described>> LoopCache::describe(ContentRequest request, Deadlin
     }
   }
   const auto source = request.source();
-  auto head = co_await source->confirm(deadline);
+  auto head = co_await source->confirm(Fallback::kNone, deadline);
   if (!head) co_return std::unexpected(head.error());
   co_return Described{
       .how = metrics::CacheResult::kMiss, .media_type = std::move(head->content_type), .size = head->size};
@@ -82,8 +82,7 @@ LoopCache::Stored LoopCache::look_up(const ContentRequest& request) {
 
 bool LoopCache::is_younger(WallTime since, config::Duration age) const {
   const auto passed = cache_.clock().wall_now() - since;
-  return passed >= std::chrono::milliseconds(0) &&
-         passed < age;  // a time to come is a clock set back: not to be relied on
+  return passed >= std::chrono::milliseconds(0) && passed < age;
 }
 
 net::Task<Result<LoopCache::Permission>> LoopCache::permit(const ContentRequest& request,
@@ -127,7 +126,7 @@ net::Task<Result<SourceHead>> LoopCache::ask_source(const ContentRequest& reques
   const auto limit =
       stored.grant ? earlier(deadline, Deadline::after(request.times->confirm_timeout)) : deadline;
   const auto source = request.source();
-  auto head = co_await source->confirm(limit);
+  auto head = co_await source->confirm(stored.grant ? Fallback::kStored : Fallback::kNone, limit);
   if (head && head->size && *head->size != stored.content->size) {
     co_return failure(
         ErrorCode::kCorrupt, ErrorSource::kDisk,
@@ -292,7 +291,7 @@ std::vector<PutTag> LoopCache::take_pending_tags(const FillKey& key, const Scope
 // where the fill has ended in the meantime; the grant is then written, so that the next look finds it.
 net::Task<Result<bool>> LoopCache::join(const ContentRequest& request, FillState& fill, Deadline deadline) {
   const auto source = request.source();
-  auto head = co_await source->confirm(deadline);
+  auto head = co_await source->confirm(Fallback::kNone, deadline);
   if (!head) co_return std::unexpected(head.error());
   if (fill.admit(request.scope, request.kind)) co_return true;
   if (fill.view().failure) co_return false;

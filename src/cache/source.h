@@ -33,6 +33,9 @@ class SourceStream {
   virtual net::Task<Result<std::size_t>> read(std::span<std::byte> into) = 0;
 };
 
+/// Whether something stored can stand in for upstream's answer.
+enum class Fallback : bool { kNone, kStored };
+
 /// One content in one repository of one registry. Shared by the tasks of one request and the fill that
 /// it may start, which can outlive the request; used on one loop at a time.
 class Source {
@@ -40,8 +43,9 @@ class Source {
   virtual ~Source() = default;
 
   /// Asks upstream (HEAD) whether the content may be read. An error that is no outage, such as 404, is
-  /// upstream's verdict and carries its answer.
-  virtual net::Task<Result<SourceHead>> confirm(Deadline deadline) = 0;
+  /// upstream's verdict and carries its answer. With a fallback, an upstream that is known to be down is not
+  /// waited for.
+  virtual net::Task<Result<SourceHead>> confirm(Fallback fallback, Deadline deadline) = 0;
   /// Starts the download (GET).
   virtual net::Task<Result<std::unique_ptr<SourceStream>>> open(Deadline deadline) = 0;
 };

@@ -9,6 +9,7 @@
 
 #include "net/range.h"
 #include "proxy/body_sender.h"
+#include "proxy/conditions.h"
 #include "upstream/content_source.h"
 
 namespace layover::proxy {
@@ -29,8 +30,8 @@ cache::ContentRequest content_request(Exchange& exchange, const Target& target) 
           .source =
               [&exchange, &target] {
                 const oci::Digest& wanted = *target.reference.digest();
-                upstream::Query query =
-                    make_query(exchange, target, metrics::Kind::kBlob, "blobs/" + wanted.to_string());
+                upstream::Query query = make_query(exchange, target.registry, target.scope,
+                                                   metrics::Kind::kBlob, "blobs/" + wanted.to_string());
                 return upstream::make_content_source(exchange.context().client, std::move(query), wanted);
               },
           .tag = std::nullopt};
@@ -41,9 +42,15 @@ net::ResponseHead blob_head(Exchange& exchange, const oci::Digest& digest, int s
   net::ResponseHead head = exchange.begin(status, how);
   head.add("Content-Type", kBlobType)
       .add("Docker-Content-Digest", digest.to_string())
-      .add("ETag", fmt::format("\"{}\"", digest.to_string()))
+      .add("ETag", entity_tag(digest))
       .add("Accept-Ranges", "bytes");
   return head;
+}
+
+net::Task<void> send_not_modified(Exchange& exchange, const oci::Digest& digest, metrics::CacheResult how) {
+  net::ResponseHead head = exchange.begin(304, how);
+  head.add("Docker-Content-Digest", digest.to_string()).add("ETag", entity_tag(digest));
+  co_await exchange.send_head(std::move(head), false);
 }
 
 net::Task<void> describe_blob(Exchange& exchange, const Target& target, Deadline deadline) {
@@ -52,7 +59,12 @@ net::Task<void> describe_blob(Exchange& exchange, const Target& target, Deadline
     co_await exchange.fail(described.error());
     co_return;
   }
-  net::ResponseHead head = blob_head(exchange, *target.reference.digest(), 200, described->how);
+  const oci::Digest& digest = *target.reference.digest();
+  if (is_known_to_client(exchange.request(), digest)) {
+    co_await send_not_modified(exchange, digest, described->how);
+    co_return;
+  }
+  net::ResponseHead head = blob_head(exchange, digest, 200, described->how);
   if (described->size) head.add("Content-Length", described->size->count);
   co_await exchange.send_head(std::move(head), false);
 }
@@ -60,7 +72,7 @@ net::Task<void> describe_blob(Exchange& exchange, const Target& target, Deadline
 /// The range that the request asks for; If-Range counts only if it names this very content.
 net::RangeRequest requested_range(const net::HttpRequest& request, const oci::Digest& digest) {
   const auto condition = request.headers.get("if-range");
-  if (condition && *condition != fmt::format("\"{}\"", digest.to_string())) return {};
+  if (condition && *condition != entity_tag(digest)) return {};
   return net::parse_range(request.headers.get("range").value_or(""));
 }
 
@@ -132,6 +144,10 @@ net::Task<void> serve_blob(Exchange& exchange, Target target) {
   auto opened = co_await exchange.context().cache.open(content_request(exchange, target), deadline);
   if (!opened) {
     co_await exchange.fail(opened.error());
+    co_return;
+  }
+  if (is_known_to_client(exchange.request(), digest)) {
+    co_await send_not_modified(exchange, digest, opened->how);
     co_return;
   }
   if (opened->memory) {

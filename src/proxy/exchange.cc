@@ -1,6 +1,7 @@
 // Answering.
 #include "proxy/exchange.h"
 
+#include <fmt/format.h>
 #include <utility>
 
 #include "base/log.h"
@@ -46,6 +47,11 @@ Exchange::~Exchange() {
   if (record_.code != 0) context_.shared.metrics.count_request(record_);
 }
 
+void Exchange::set_registry(std::shared_ptr<const upstream::Registry> registry) {
+  registry_ = std::move(registry);
+  record_.registry = registry_->label();
+}
+
 net::ResponseHead Exchange::begin(int status) {
   record_.code = status;
   net::ResponseHead head(status);
@@ -59,6 +65,10 @@ net::ResponseHead Exchange::begin(int status, metrics::CacheResult how) {
   record_.cache = how;
   net::ResponseHead head = begin(status);
   head.add("X-Cache", header_value(how));
+  if (how == metrics::CacheResult::kStale && registry_ != nullptr) {
+    context_.shared.metrics.stale_served(registry_->label()).add();
+    head.add("Warning", fmt::format("299 - \"layover: stale, {} could not be asked\"", registry_->name()));
+  }
   return head;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,6 +16,7 @@
 #include "proxy/error_answer.h"
 #include "proxy/route.h"
 #include "proxy/worker_context.h"
+#include "upstream/registry.h"
 
 namespace layover::proxy {
 
@@ -33,13 +35,13 @@ class Exchange {
 
   /// What the request turned out to be about.
   void set_kind(metrics::Kind kind) { record_.kind = kind; }
-  void set_registry(metrics::RegistryLabel registry) { record_.registry = registry; }
+  void set_registry(std::shared_ptr<const upstream::Registry> registry);
   /// Answers carry the registry's name where the client named it by ns.
   void set_namespace(std::string registry) { namespace_ = std::move(registry); }
 
   /// An answer's head with what every answer has.
   net::ResponseHead begin(int status);
-  /// The same with X-Cache; what is served from here counts as saved.
+  /// The same with X-Cache, and a Warning where it is stale; what is served from here counts as saved.
   net::ResponseHead begin(int status, metrics::CacheResult how);
 
   /// Sends a whole answer: for HEAD, the head with the body's length alone.
@@ -65,6 +67,7 @@ class Exchange {
   const Deadline::Clock::time_point started_;
   const std::string request_id_;
   std::string namespace_;
+  std::shared_ptr<const upstream::Registry> registry_;  // null until it is known
   metrics::RequestRecord record_;
   std::uint64_t sent_ = 0;
 };

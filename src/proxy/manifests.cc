@@ -14,6 +14,7 @@
 #include "net/offload.h"
 #include "oci/manifest.h"
 #include "oci/media_type.h"
+#include "proxy/conditions.h"
 #include "proxy/tag_resolver.h"
 #include "upstream/content_source.h"
 
@@ -21,14 +22,16 @@ namespace layover::proxy {
 
 namespace {
 
+using metrics::CacheResult;
+
 /// A manifest that was already downloaded, because upstream could only be asked for it by its tag. That
 /// answer is also the proof that the repository may be read.
 class MemorySource final : public cache::Source {
  public:
-  MemorySource(std::string bytes, std::string media_type)
+  MemorySource(std::shared_ptr<const std::string> bytes, std::string media_type)
       : bytes_(std::move(bytes)), media_type_(std::move(media_type)) {}
 
-  net::Task<Result<cache::SourceHead>> confirm(Deadline) override { co_return head(); }
+  net::Task<Result<cache::SourceHead>> confirm(cache::Fallback, Deadline) override { co_return head(); }
   net::Task<Result<std::unique_ptr<cache::SourceStream>>> open(Deadline) override {
     std::unique_ptr<cache::SourceStream> stream = std::make_unique<Stream>(bytes_, head());
     co_return std::move(stream);
@@ -37,23 +40,24 @@ class MemorySource final : public cache::Source {
  private:
   class Stream final : public cache::SourceStream {
    public:
-    Stream(std::string bytes, cache::SourceHead head) : bytes_(std::move(bytes)), head_(std::move(head)) {}
+    Stream(std::shared_ptr<const std::string> bytes, cache::SourceHead head)
+        : bytes_(std::move(bytes)), head_(std::move(head)) {}
     const cache::SourceHead& head() const override { return head_; }
     net::Task<Result<std::size_t>> read(std::span<std::byte> into) override {
-      const std::size_t n = bytes_.copy(reinterpret_cast<char*>(into.data()), into.size(), offset_);
+      const std::size_t n = bytes_->copy(reinterpret_cast<char*>(into.data()), into.size(), offset_);
       offset_ += n;
       co_return n;
     }
 
    private:
-    std::string bytes_;
+    std::shared_ptr<const std::string> bytes_;
     cache::SourceHead head_;
     std::size_t offset_ = 0;
   };
 
-  cache::SourceHead head() const { return {.size = Bytes{bytes_.size()}, .content_type = media_type_}; }
+  cache::SourceHead head() const { return {.size = Bytes{bytes_->size()}, .content_type = media_type_}; }
 
-  std::string bytes_;
+  std::shared_ptr<const std::string> bytes_;
   std::string media_type_;
 };
 
@@ -66,8 +70,8 @@ struct Manifest {
 
 std::shared_ptr<cache::Source> make_source(Exchange& exchange, const Target& target,
                                            const oci::Digest& digest) {
-  upstream::Query query =
-      make_query(exchange, target, metrics::Kind::kManifest, "manifests/" + digest.to_string());
+  upstream::Query query = make_query(exchange, target.registry, target.scope, metrics::Kind::kManifest,
+                                     "manifests/" + digest.to_string());
   query.accept.clear();
   for (const std::string_view value : oci::AcceptVariant::unrestricted().accept_values()) {
     query.accept.emplace_back(value);
@@ -86,9 +90,9 @@ cache::ContentRequest content_request(Exchange& exchange, const Target& target, 
       .source = [&exchange, &target, digest] { return make_source(exchange, target, digest); },
       .tag = std::nullopt};
   if (resolved != nullptr) request.tag = std::move(resolved->record);
-  if (resolved != nullptr && resolved->bytes) {
-    request.source = [source = std::make_shared<MemorySource>(std::move(*resolved->bytes),
-                                                              resolved->media_type)] { return source; };
+  if (resolved != nullptr && resolved->answer.bytes) {
+    request.source = [source = std::make_shared<MemorySource>(
+                          resolved->answer.bytes, resolved->answer.media_type)] { return source; };
   }
   return request;
 }
@@ -128,88 +132,111 @@ net::Task<Result<Manifest>> fetch(Exchange& exchange, cache::ContentRequest requ
   co_return manifest;
 }
 
-net::ResponseHead manifest_head(Exchange& exchange, const oci::Digest& digest, metrics::CacheResult how,
+net::ResponseHead manifest_head(Exchange& exchange, int status, const oci::Digest& digest, CacheResult how,
                                 std::string_view media_type) {
-  net::ResponseHead head = exchange.begin(200, how);
-  head.add("Content-Type", media_type)
-      .add("Docker-Content-Digest", digest.to_string())
-      .add("ETag", fmt::format("\"{}\"", digest.to_string()));
+  net::ResponseHead head = exchange.begin(status, how);
+  if (!media_type.empty()) head.add("Content-Type", media_type);
+  head.add("Docker-Content-Digest", digest.to_string()).add("ETag", entity_tag(digest));
   return head;
+}
+
+net::Task<void> send_not_modified(Exchange& exchange, const oci::Digest& digest, CacheResult how) {
+  net::ResponseHead head = manifest_head(exchange, 304, digest, how, {});
+  co_await exchange.send_head(std::move(head), false);
+}
+
+/// How the answer to a tag came about: the tag's part and the manifest's.
+CacheResult combined(const ResolvedTag& resolved, CacheResult manifest) {
+  if (resolved.how == CacheResult::kStale || manifest == CacheResult::kStale) return CacheResult::kStale;
+  return manifest == CacheResult::kHit ? resolved.how : manifest;
 }
 
 /// HEAD where upstream's or the index's word is enough; nothing where the manifest itself is needed.
 net::Task<Result<std::optional<cache::Described>>> describe(Exchange& exchange, const Target& target,
                                                             const ResolvedTag* resolved,
                                                             const oci::Digest& digest, Deadline deadline) {
-  if (resolved != nullptr && resolved->size && oci::is_manifest(resolved->media_type) && !resolved->bytes) {
-    const bool is_stored =
-        exchange.context().cache.holds(target.scope, digest, cache::ContentKind::kManifest);
+  cache::LoopCache& cache = exchange.context().cache;
+  const bool is_stored = cache.holds(target.scope, digest, cache::ContentKind::kManifest);
+  if (resolved != nullptr && !is_stored) {
+    const TagAnswer& answer = resolved->answer;
+    if (!answer.size || answer.bytes || !oci::is_manifest(answer.media_type)) {
+      co_return std::optional<cache::Described>();
+    }
     co_return cache::Described{
-        .how = is_stored ? metrics::CacheResult::kRevalidated : metrics::CacheResult::kMiss,
-        .media_type = resolved->media_type,
-        .size = resolved->size};
+        .how = CacheResult::kMiss, .media_type = answer.media_type, .size = answer.size};
   }
-  if (resolved != nullptr) co_return std::optional<cache::Described>();
-  auto described = co_await exchange.context().cache.describe(
-      content_request(exchange, target, digest, nullptr), deadline);
+  auto described = co_await cache.describe(content_request(exchange, target, digest, nullptr), deadline);
   if (!described) co_return std::unexpected(described.error());
   if (!described->size || !oci::is_manifest(described->media_type))
     co_return std::optional<cache::Described>();
+  if (resolved != nullptr) described->how = combined(*resolved, described->how);
   co_return std::optional(std::move(*described));
 }
 
-void add_stale_warning(Exchange& exchange, const Target& target, net::ResponseHead& head) {
-  exchange.context().shared.metrics.stale_served(target.registry->label()).add();
-  head.add("Warning",
-           fmt::format("299 - \"layover: stale, {} could not be asked\"", target.registry->name()));
+/// The answer to HEAD; false where it takes the manifest itself to give one.
+net::Task<Result<bool>> answer_head(Exchange& exchange, const Target& target, ResolvedTag* resolved,
+                                    const oci::Digest& digest, Deadline deadline) {
+  auto described = co_await describe(exchange, target, resolved, digest, deadline);
+  if (!described) co_return std::unexpected(described.error());
+  if (!*described) co_return false;
+  if (resolved != nullptr && resolved->record) {
+    exchange.context().cache.remember_tag(std::move(*resolved->record));
+  }
+  const cache::Described& found = **described;
+  if (is_known_to_client(exchange.request(), digest)) {
+    co_await send_not_modified(exchange, digest, found.how);
+    co_return true;
+  }
+  net::ResponseHead head =
+      manifest_head(exchange, 200, digest, found.how, oci::strip_parameters(found.media_type));
+  head.add("Content-Length", found.size->count);
+  co_await exchange.send_head(std::move(head), false);
+  co_return true;
+}
+
+net::Task<Result<void>> answer(Exchange& exchange, const Target& target, ResolvedTag* resolved,
+                               const oci::Digest& digest, Deadline deadline) {
+  if (exchange.is_head()) {
+    auto answered = co_await answer_head(exchange, target, resolved, digest, deadline);
+    if (!answered) co_return std::unexpected(answered.error());
+    if (*answered) co_return Result<void>();
+  }
+  auto manifest = co_await fetch(exchange, content_request(exchange, target, digest, resolved), deadline);
+  if (!manifest) co_return std::unexpected(manifest.error());
+  const CacheResult how = resolved != nullptr ? combined(*resolved, manifest->how) : manifest->how;
+  if (is_known_to_client(exchange.request(), digest)) {
+    co_await send_not_modified(exchange, digest, how);
+    co_return Result<void>();
+  }
+  net::ResponseHead head = manifest_head(exchange, 200, digest, how, manifest->media_type);
+  co_await exchange.send(std::move(head), std::move(manifest->bytes));
+  co_return Result<void>();
+}
+
+net::Task<Result<void>> answer_tag(Exchange& exchange, const Target& target, Deadline deadline) {
+  const auto variant = oci::AcceptVariant::from_accept(exchange.request().headers.all("accept"));
+  for (const TagTrust trust : {TagTrust::kWithinTtl, TagTrust::kNone}) {
+    auto resolved = co_await resolve_tag(exchange, target, variant, trust, deadline);
+    if (!resolved) co_return std::unexpected(resolved.error());
+    const oci::Digest digest = resolved->answer.digest;
+    const bool was_taken_on_trust = resolved->how == CacheResult::kHit;
+    auto answered = co_await answer(exchange, target, &*resolved, digest, deadline);
+    // The tag has moved on and upstream has dropped what it named: then only its own word counts.
+    const bool is_outdated =
+        !answered && was_taken_on_trust && answered.error().code() == ErrorCode::kNotFound;
+    if (!is_outdated) co_return answered;
+  }
+  std::unreachable();
 }
 
 }  // namespace
 
 net::Task<void> serve_manifest(Exchange& exchange, Target target) {
   const auto deadline = Deadline::after(target.registry->settings().times.first_byte_budget);
-  std::optional<ResolvedTag> resolved;
   const oci::Digest* const named = target.reference.digest();
-  if (named == nullptr) {
-    const auto accept = exchange.request().headers.all("accept");
-    auto answer = co_await resolve_tag(exchange, target, oci::AcceptVariant::from_accept(accept), deadline);
-    if (!answer) {
-      co_await exchange.fail(answer.error());
-      co_return;
-    }
-    resolved = std::move(*answer);
-  }
-  const oci::Digest digest = named != nullptr ? *named : resolved->digest;
-  ResolvedTag* const tag = resolved ? &*resolved : nullptr;
-
-  if (exchange.is_head()) {
-    auto described = co_await describe(exchange, target, tag, digest, deadline);
-    if (!described) {
-      co_await exchange.fail(described.error());
-      co_return;
-    }
-    if (*described) {
-      if (tag != nullptr && tag->record) exchange.context().cache.remember_tag(std::move(*tag->record));
-      net::ResponseHead head =
-          manifest_head(exchange, digest, (*described)->how, oci::strip_parameters((*described)->media_type));
-      head.add("Content-Length", (*described)->size->count);
-      co_await exchange.send_head(std::move(head), false);
-      co_return;
-    }
-  }
-  auto manifest = co_await fetch(exchange, content_request(exchange, target, digest, tag), deadline);
-  if (!manifest) {
-    co_await exchange.fail(manifest.error());
-    co_return;
-  }
-  const bool is_stale = resolved && resolved->stale_because;
-  const bool is_confirmed = resolved && manifest->how == metrics::CacheResult::kHit;
-  const auto how = is_stale       ? metrics::CacheResult::kStale
-                   : is_confirmed ? metrics::CacheResult::kRevalidated
-                                  : manifest->how;
-  net::ResponseHead head = manifest_head(exchange, digest, how, manifest->media_type);
-  if (how == metrics::CacheResult::kStale) add_stale_warning(exchange, target, head);
-  co_await exchange.send(std::move(head), std::move(manifest->bytes));
+  auto answered = named != nullptr ? co_await answer(exchange, target, nullptr, *named, deadline)
+                                   : co_await answer_tag(exchange, target, deadline);
+  if (!answered) co_await exchange.fail(answered.error());
 }
 
 }  // namespace layover::proxy

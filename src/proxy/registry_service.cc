@@ -11,6 +11,7 @@
 #include "proxy/exchange.h"
 #include "proxy/manifests.h"
 #include "proxy/route.h"
+#include "proxy/tag_list.h"
 #include "proxy/target.h"
 
 namespace layover::proxy {
@@ -79,12 +80,12 @@ net::Task<void> serve_registry_request(WorkerContext& context, const oci::Regist
             name.str(), name.str())));
     co_return;
   }
-  exchange.set_registry(found->second->label());
+  exchange.set_registry(found->second);
   switch (route->resource) {
     case Resource::kPing: co_await send_ping(exchange); break;
     case Resource::kManifest:
     case Resource::kBlob: co_await serve_content(exchange, std::move(*route), found->second); break;
-    case Resource::kTags:
+    case Resource::kTags: co_await serve_tag_list(exchange, *route, found->second); break;
     case Resource::kReferrers:
       co_await exchange.fail(make_answer(501, SpecErrorCode::kUnsupported, "layover cannot answer this yet"));
       break;

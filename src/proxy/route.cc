@@ -13,6 +13,9 @@ namespace {
 
 using oci::SpecErrorCode;
 
+/// `last` is a tag, of 128 characters at most; some registries page by tokens of their own.
+constexpr std::size_t kLongestQuery = 1024;
+
 std::unexpected<RouteFault> fault(int status, SpecErrorCode code, std::string message) {
   return std::unexpected(RouteFault{.status = status, .code = code, .message = std::move(message)});
 }
@@ -32,14 +35,27 @@ std::expected<std::vector<std::string>, RouteFault> split(std::string_view path)
   }
 }
 
+/// Cuts the first parameter off the front of a query.
+std::string_view take_parameter(std::string_view& query) {
+  const auto end = query.find('&');
+  const std::string_view parameter = query.substr(0, end);
+  query = end == std::string_view::npos ? std::string_view{} : query.substr(end + 1);
+  return parameter;
+}
+
+std::string_view query_of(std::string_view target) {
+  const auto mark = target.find('?');
+  return mark == std::string_view::npos ? std::string_view{} : target.substr(mark + 1);
+}
+
+bool is_ns(std::string_view parameter) { return parameter.starts_with("ns="); }
+
 std::expected<std::optional<oci::RegistryName>, RouteFault> registry_of_query(std::string_view query) {
   std::optional<oci::RegistryName> registry;
   while (!query.empty()) {
-    const auto end = query.find('&');
-    const std::string_view pair = query.substr(0, end);
-    query = end == std::string_view::npos ? std::string_view{} : query.substr(end + 1);
-    if (!pair.starts_with("ns=")) continue;
-    const auto decoded = net::percent_decode(pair.substr(3));
+    const std::string_view parameter = take_parameter(query);
+    if (!is_ns(parameter)) continue;
+    const auto decoded = net::percent_decode(parameter.substr(3));
     auto parsed = decoded ? oci::RegistryName::parse(*decoded) : std::nullopt;
     if (!parsed) return fault(400, SpecErrorCode::kNameInvalid, "ns does not name a registry");
     if (registry && *registry != *parsed) return fault(400, SpecErrorCode::kNameInvalid, "ns is given twice");
@@ -115,11 +131,29 @@ metrics::Kind kind_of(Resource resource) {
   return metrics::Kind::kOther;
 }
 
+std::string query_without_ns(std::string_view query) {
+  std::string rest;
+  while (!query.empty()) {
+    const std::string_view parameter = take_parameter(query);
+    if (parameter.empty() || is_ns(parameter)) continue;
+    if (!rest.empty()) rest += '&';
+    rest += parameter;
+  }
+  return rest;
+}
+
+std::string_view ns_parameter(std::string_view target) {
+  std::string_view query = query_of(target);
+  while (!query.empty()) {
+    const std::string_view parameter = take_parameter(query);
+    if (is_ns(parameter)) return parameter;
+  }
+  return {};
+}
+
 std::expected<Route, RouteFault> parse_route(std::string_view target) {
-  const auto mark = target.find('?');
-  const std::string_view path = target.substr(0, mark);
-  const std::string_view query =
-      mark == std::string_view::npos ? std::string_view{} : target.substr(mark + 1);
+  const std::string_view path = target.substr(0, target.find('?'));
+  const std::string_view query = query_of(target);
   if (path != "/v2" && !path.starts_with("/v2/")) {
     return fault(404, SpecErrorCode::kUnsupported, "only the registry API under /v2/ is served here");
   }
@@ -137,7 +171,12 @@ std::expected<Route, RouteFault> parse_route(std::string_view target) {
   route.resource = ending->resource;
   if (auto name = read_name(route, *parts, parts->size() - ending->parts); !name)
     return std::unexpected(name.error());
-  if (route.resource != Resource::kTags) {
+  if (route.resource == Resource::kTags) {
+    route.query = query_without_ns(query);
+    if (route.query.size() > kLongestQuery) {
+      return fault(400, SpecErrorCode::kUnsupported, "the query is too long for a page of tags");
+    }
+  } else {
     if (auto reference = read_reference(route, parts->back()); !reference)
       return std::unexpected(reference.error());
   }

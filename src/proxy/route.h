@@ -33,6 +33,7 @@ struct Route {
   std::optional<oci::RepositoryName> repository;
   std::optional<oci::Reference> reference;
   bool has_ns = false;  // the registry was named by ?ns=
+  std::string query{};  // of a list of tags: its parameters as they came, without ns
 };
 
 /// Why a target is no route: what to answer.
@@ -41,6 +42,11 @@ struct RouteFault {
   oci::SpecErrorCode code = oci::SpecErrorCode::kUnsupported;
   std::string message;
 };
+
+/// A query's parameters without `ns`, as they came.
+std::string query_without_ns(std::string_view query);
+/// "ns=..." as it came in `target`; empty where there is none.
+std::string_view ns_parameter(std::string_view target);
 
 /// `target` is a request's path and query. Any input.
 std::expected<Route, RouteFault> parse_route(std::string_view target);

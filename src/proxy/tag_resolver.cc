@@ -1,155 +1,140 @@
-// A HEAD, and a GET where upstream has no answer to a HEAD or leaves out the digest.
+// Known answers, the one question per tag, and what to do when it fails.
 #include "proxy/tag_resolver.h"
 
-#include <span>
+#include <fmt/format.h>
+#include <algorithm>
 #include <utility>
 #include <vector>
 
-#include <fmt/format.h>
-
 #include "base/log.h"
-#include "cache/fill_run.h"
-#include "cache/hasher.h"
-#include "oci/manifest.h"
+#include "proxy/tag_query.h"
 
 namespace layover::proxy {
 
 namespace {
 
+using metrics::CacheResult;
+
 /// How often the time of the last confirmation is written for a tag that does not change.
 constexpr std::chrono::minutes kRecordEvery{1};
+/// An answer in memory has the size that the index's record lacks, and serves HEAD.
+constexpr std::chrono::minutes kKeptAtLeast{1};
 
-upstream::Query tag_query(Exchange& exchange, const Target& target, oci::AcceptVariant variant,
-                          bool is_head) {
-  upstream::Query query =
-      make_query(exchange, target, metrics::Kind::kManifest, "manifests/" + target.reference.tag()->str());
-  query.is_head = is_head;
-  query.accept.clear();
-  for (const std::string_view value : variant.accept_values()) query.accept.emplace_back(value);
-  return query;
+std::optional<TagAnswer> recorded_answer(cache::LoopCache& cache, const TagKey& key) {
+  auto record = cache.snapshot().tag(key.scope, key.variant, key.tag);
+  if (!record) return std::nullopt;
+  return TagAnswer{.digest = record->digest,
+                   .media_type = std::move(record->media_type),
+                   .size = std::nullopt,
+                   .etag = std::move(record->etag),
+                   .confirmed = record->confirmed,
+                   .bytes = nullptr};
 }
 
-std::optional<oci::Digest> digest_header(const net::ResponseInfo& info) {
-  return oci::Digest::parse(info.headers.get("docker-content-digest").value_or(""));
-}
-
-net::Task<Result<ResolvedTag>> ask_by_head(Exchange& exchange, const Target& target,
-                                           oci::AcceptVariant variant, Deadline deadline) {
-  auto response =
-      co_await exchange.context().client.send(tag_query(exchange, target, variant, true), deadline);
-  if (!response) co_return std::unexpected(response.error());
-  const net::ResponseInfo& info = response->info();
-  const auto digest = digest_header(info);
-  if (!digest)
-    co_return failure(ErrorCode::kUnsupported, ErrorSource::kUpstream, "no digest in the answer to HEAD");
-  ResolvedTag resolved{.digest = *digest,
-                       .media_type = std::string(info.headers.get("content-type").value_or("")),
-                       .size = std::nullopt,
-                       .bytes = std::nullopt,
-                       .stale_because = std::nullopt,
-                       .record = std::nullopt};
-  if (info.content_length) resolved.size = Bytes{*info.content_length};
-  co_return resolved;
-}
-
-net::Task<Result<ResolvedTag>> ask_by_get(Exchange& exchange, const Target& target,
-                                          oci::AcceptVariant variant, Deadline deadline) {
-  auto response =
-      co_await exchange.context().client.send(tag_query(exchange, target, variant, false), deadline);
-  if (!response) co_return std::unexpected(response.error());
-  const auto announced = digest_header(response->info());
-  std::string media_type(response->info().headers.get("content-type").value_or(""));
-  auto bytes = co_await response->read_all(cache::kMaxManifest, deadline);
-  if (!bytes) co_return std::unexpected(bytes.error());
-  const std::string name = fmt::format("{}:{}", target.scope.to_string(), target.reference.to_string());
-  if (!oci::looks_like_manifest(*bytes)) {
-    co_return failure(ErrorCode::kProtocol, ErrorSource::kUpstream,
-                      fmt::format("what upstream sent for {} is no manifest", name));
-  }
-  const auto algorithm = announced ? announced->algorithm() : oci::Algorithm::kSha256;
-  const oci::Digest digest = cache::digest_of(algorithm, std::as_bytes(std::span(*bytes)));
-  if (announced && *announced != digest) {
-    co_return failure(ErrorCode::kDigestMismatch, ErrorSource::kUpstream,
-                      fmt::format("upstream announced {} for {} and sent {}", announced->to_string(), name,
-                                  digest.to_string()));
-  }
-  const Bytes size{bytes->size()};
-  co_return ResolvedTag{.digest = digest,
-                        .media_type = std::move(media_type),
-                        .size = size,
-                        .bytes = std::move(*bytes),
-                        .stale_because = std::nullopt,
-                        .record = std::nullopt};
-}
-
-/// A HEAD that says nothing usable, while a GET may: not supported, or (some registries, for what they
-/// have not pulled themselves yet) not found.
-bool is_worth_a_get(const Error& error) {
-  if (error.code() == ErrorCode::kUnsupported || error.code() == ErrorCode::kNotFound) return true;
-  const UpstreamAnswer* answer = error.answer();
-  return answer != nullptr && (answer->status == 405 || answer->status == 501);
-}
-
-net::Task<Result<ResolvedTag>> ask(Exchange& exchange, const Target& target, oci::AcceptVariant variant,
-                                   Deadline deadline) {
-  auto resolved = co_await ask_by_head(exchange, target, variant, deadline);
-  if (resolved || !is_worth_a_get(resolved.error())) co_return resolved;
-  co_return co_await ask_by_get(exchange, target, variant, deadline);
+std::optional<TagAnswer> known_answer(WorkerContext& context, const TagKey& key) {
+  auto kept = context.shared.tags.find(key);
+  return kept ? kept : recorded_answer(context.cache, key);
 }
 
 /// What upstream takes back is not served in its next outage either: the tag, and where access is refused,
-/// the right to the manifest.
-net::Task<Result<void>> forget(cache::LoopCache& cache, const cache::Scope& scope, oci::AcceptVariant variant,
-                               oci::Tag tag, oci::Digest digest, const Error& refusal) {
+/// all its variants and the rights to what they lead to.
+net::Task<Result<void>> forget(WorkerContext& context, const TagQuestion& question, const Error& refusal) {
+  const TagKey& key = question.key;
   std::vector<cache::Change> changes;
-  changes.emplace_back(cache::RemoveTag{.scope = scope, .variant = variant, .tag = std::move(tag)});
-  if (refusal.code() != ErrorCode::kNotFound) {
-    changes.emplace_back(
-        cache::RemoveGrant{.scope = scope, .digest = digest, .kind = cache::ContentKind::kManifest});
+  if (refusal.code() == ErrorCode::kNotFound) {
+    context.shared.tags.forget(key);
+    // What upstream has in none of these types it may have in others.
+    if (!recorded_answer(context.cache, key)) co_return Result<void>();
+    changes.emplace_back(cache::RemoveTag{.scope = key.scope, .variant = key.variant, .tag = key.tag});
+  } else {
+    context.shared.tags.forget_variants(key);
+    if (!context.cache.snapshot().has_tag(key.scope, key.tag)) co_return Result<void>();
+    changes.emplace_back(cache::RevokeTag{.scope = key.scope, .tag = key.tag});
   }
-  return cache.writer().write(std::move(changes));
+  co_return co_await context.cache.writer().write(std::move(changes));
+}
+
+/// The one that asks, for all who wait; what it learns is kept before they are told.
+net::Task<void> ask_and_tell(WorkerContext& context, TagQuestion question, TagTable::Questions::Duty duty) {
+  const config::Times& times = question.query.registry->settings().times;
+  const WallTime now = context.cache.clock().wall_now();
+  auto answer = co_await ask_for_tag(context.client, question, now, Deadline::after(times.first_byte_budget));
+  if (answer) {
+    context.shared.tags.keep(question.key, *answer, std::max<config::Duration>(times.tag_ttl, kKeptAtLeast));
+  } else if (answer.error().is_refusal()) {
+    auto forgotten = co_await forget(context, question, answer.error());
+    if (!forgotten) answer = std::unexpected(forgotten.error());
+  }
+  duty.settle(std::move(answer));
+}
+
+net::Task<Result<TagAnswer>> confirm(Exchange& exchange, const Target& target, const TagKey& key,
+                                     std::optional<TagAnswer> known, TagTrust trust, bool has_fallback,
+                                     Deadline deadline) {
+  WorkerContext& context = exchange.context();
+  const auto confirmed_since = [&context, &key, &known]() -> std::optional<TagAnswer> {
+    auto kept = context.shared.tags.find(key);
+    const bool is_news = kept && (!known || kept->confirmed > known->confirmed);
+    return is_news ? kept : std::nullopt;
+  };
+  const auto start = [&](TagTable::Questions::Duty duty) {
+    TagQuestion question{
+        .key = key,
+        .query = make_query(exchange, target.registry, target.scope, metrics::Kind::kManifest, {}),
+        .known = std::nullopt};
+    if (trust != TagTrust::kNone) question.known = known;
+    question.query.has_fallback = has_fallback;
+    context.background.spawn(ask_and_tell(context, std::move(question), std::move(duty)));
+  };
+  auto answer = co_await context.shared.tags.questions().join(key, confirmed_since, start, deadline);
+  if (!answer && answer.error().source() == ErrorSource::kSelf &&
+      answer.error().code() == ErrorCode::kTimeout) {
+    co_return failure(
+        ErrorCode::kTimeout, ErrorSource::kUpstream,
+        fmt::format("{} took too long to say what {} is", key.scope.registry.str(), key.to_string()));
+  }
+  co_return answer;
 }
 
 }  // namespace
 
 net::Task<Result<ResolvedTag>> resolve_tag(Exchange& exchange, const Target& target,
-                                           oci::AcceptVariant variant, Deadline deadline) {
+                                           oci::AcceptVariant variant, TagTrust trust, Deadline deadline) {
   const config::Times& times = target.registry->settings().times;
   cache::LoopCache& cache = exchange.context().cache;
-  const oci::Tag& tag = *target.reference.tag();
-  const auto known = cache.snapshot().tag(target.scope, variant, tag);
-  const WallTime now = cache.clock().wall_now();
-  const auto age = now - (known ? known->confirmed : now);
-  // A confirmation in the future is a clock set back: not to be relied on.
-  const bool is_servable = known && age >= std::chrono::milliseconds(0) && age < times.stale_ttl;
+  const TagKey key{.scope = target.scope, .variant = variant, .tag = *target.reference.tag()};
+  auto known = known_answer(exchange.context(), key);
+  if (known && trust == TagTrust::kWithinTtl && cache.is_younger(known->confirmed, times.tag_ttl)) {
+    co_return ResolvedTag{.answer = std::move(*known), .how = CacheResult::kHit, .record = std::nullopt};
+  }
+  const bool is_servable = known && cache.is_younger(known->confirmed, times.stale_ttl) &&
+                           cache.holds(target.scope, known->digest, cache::ContentKind::kManifest);
   const auto limit = is_servable ? earlier(deadline, Deadline::after(times.confirm_timeout)) : deadline;
 
-  auto resolved = co_await ask(exchange, target, variant, limit);
-  if (!resolved) {
-    if (known && resolved.error().is_refusal()) {
-      auto forgotten = co_await forget(cache, target.scope, variant, tag, known->digest, resolved.error());
-      if (!forgotten) co_return std::unexpected(forgotten.error());
+  auto answer = co_await confirm(exchange, target, key, known, trust, is_servable, limit);
+  if (answer) {
+    std::optional<cache::PutTag> record;
+    const auto recorded = recorded_answer(cache, key);
+    if (!recorded || recorded->digest != answer->digest ||
+        !cache.is_younger(recorded->confirmed, kRecordEvery)) {
+      record = cache::PutTag{.scope = key.scope,
+                             .variant = key.variant,
+                             .tag = key.tag,
+                             .record = {.digest = answer->digest,
+                                        .confirmed = answer->confirmed,
+                                        .media_type = answer->media_type,
+                                        .etag = answer->etag}};
     }
-    if (!is_servable || !resolved.error().is_outage()) co_return resolved;
-    log_warning("{}:{} is served stale: {}", target.scope.to_string(), tag.str(),
-                resolved.error().describe());
-    co_return ResolvedTag{.digest = known->digest,
-                          .media_type = known->media_type,
-                          .size = std::nullopt,
-                          .bytes = std::nullopt,
-                          .stale_because = resolved.error(),
-                          .record = std::nullopt};
+    co_return ResolvedTag{
+        .answer = std::move(*answer), .how = CacheResult::kRevalidated, .record = std::move(record)};
   }
-  if (!known || known->digest != resolved->digest || age < std::chrono::milliseconds(0) ||
-      age > kRecordEvery) {
-    resolved->record = cache::PutTag{
-        .scope = target.scope,
-        .variant = variant,
-        .tag = tag,
-        .record = {
-            .digest = resolved->digest, .confirmed = now, .media_type = resolved->media_type, .etag = {}}};
-  }
-  co_return resolved;
+  if (!is_servable || !answer.error().is_outage()) co_return std::unexpected(answer.error());
+  upstream::RegistryHealth& health = target.registry->health();
+  // Slow is as bad as down: the next request does not wait either.
+  if (answer.error().code() == ErrorCode::kTimeout) health.note_outage(answer.error());
+  log(health.is_down() ? LogLevel::kDebug : LogLevel::kWarning, "{} is served stale: {}", key.to_string(),
+      answer.error().describe());
+  co_return ResolvedTag{.answer = std::move(*known), .how = CacheResult::kStale, .record = std::nullopt};
 }
 
 }  // namespace layover::proxy

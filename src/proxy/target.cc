@@ -5,15 +5,16 @@
 
 namespace layover::proxy {
 
-upstream::Query make_query(Exchange& exchange, const Target& target, metrics::Kind kind, std::string path) {
+upstream::Query make_query(Exchange& exchange, std::shared_ptr<const upstream::Registry> registry,
+                           const cache::Scope& scope, metrics::Kind kind, std::string path) {
   std::string cdn_loop;
   for (const std::string_view hop : exchange.request().headers.all("cdn-loop")) {
     cdn_loop += hop;
     cdn_loop += ", ";
   }
   cdn_loop += exchange.context().shared.instance;
-  return {.registry = target.registry,
-          .repository = target.scope.repository,
+  return {.registry = std::move(registry),
+          .repository = scope.repository,
           .path = std::move(path),
           .kind = kind,
           .is_head = false,

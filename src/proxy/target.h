@@ -18,7 +18,8 @@ struct Target {
   oci::Reference reference;
 };
 
-/// A query upstream for the target's repository, with the hop noted against loops of caches.
-upstream::Query make_query(Exchange& exchange, const Target& target, metrics::Kind kind, std::string path);
+/// A query upstream for a repository, with the hop noted against loops of caches.
+upstream::Query make_query(Exchange& exchange, std::shared_ptr<const upstream::Registry> registry,
+                           const cache::Scope& scope, metrics::Kind kind, std::string path);
 
 }  // namespace layover::proxy

@@ -57,10 +57,11 @@ net::ServerLimits server_limits(const config::Limits& limits) {
 
 }  // namespace
 
-/// In the order of dependence: connections use the cache, its fills use the client.
+/// In the order of dependence: connections and the background use the cache, its fills use the client.
 struct Worker::OnLoop {
   upstream::Client client;
   cache::LoopCache cache;
+  net::TaskGroup background;
   WorkerContext context;
   net::TaskGroup connections;
   std::vector<std::unique_ptr<net::Acceptor>> acceptors;
@@ -68,7 +69,12 @@ struct Worker::OnLoop {
   OnLoop(Worker& worker, net::Loop& loop)
       : client(loop, worker.tokens_, worker.shared_.metrics),
         cache(worker.cache_, loop),
-        context{.shared = worker.shared_, .loop = loop, .client = client, .cache = cache},
+        background(loop),
+        context{.shared = worker.shared_,
+                .loop = loop,
+                .client = client,
+                .cache = cache,
+                .background = background},
         connections(loop) {}
 };
 

@@ -8,6 +8,8 @@
 #include "cache/cache.h"
 #include "config/settings.h"
 #include "metrics/metrics.h"
+#include "net/task_group.h"
+#include "proxy/tag_table.h"
 #include "upstream/client.h"
 #include "upstream/registry.h"
 
@@ -20,6 +22,7 @@ struct Shared {
   metrics::Metrics& metrics;
   /// This process among caches that may form a chain (RFC 8586): "layover-<random>".
   std::string instance;
+  TagTable tags{};
   std::atomic<bool> is_stopping{false};
 };
 
@@ -29,6 +32,8 @@ struct WorkerContext {
   net::Loop& loop;
   upstream::Client& client;
   cache::LoopCache& cache;
+  /// For work that the request which started it does not wait for, or not alone.
+  net::TaskGroup& background;
 };
 
 }  // namespace layover::proxy

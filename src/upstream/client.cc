@@ -53,13 +53,14 @@ ErrorCode code_of(int status) {
 }
 
 /// The error for an answer of the registry that is no 2xx, with as much of its body as a client could want.
-net::Task<Error> refusal(const Registry& registry, Response& response, std::string what) {
+net::Task<Error> refusal(const Registry& registry, Response& response, std::string what, Deadline deadline) {
   const net::ResponseInfo& info = response.info();
   UpstreamAnswer answer{.status = info.status,
                         .content_type = std::string(info.headers.get("content-type").value_or("")),
                         .body = {},
                         .retry_after = std::string(info.headers.get("retry-after").value_or(""))};
-  auto body = co_await response.read_all(kMaxErrorBody, Deadline::after(kErrorBodyTime));
+  const auto limit = earlier(deadline, Deadline::after(kErrorBodyTime));
+  auto body = co_await response.read_all(kMaxErrorBody, limit);
   if (body) answer.body = std::move(*body);
   const Error error(code_of(info.status), ErrorSource::kUpstream,
                     fmt::format("{} answered {} {} to {}", registry.name(), info.status,
@@ -72,6 +73,47 @@ Error trouble(const Response& response, std::string_view what) {
   return {ErrorCode::kProtocol, ErrorSource::kUpstream,
           fmt::format("{} answered {} {} to {}", response.url().authority(), response.info().status,
                       net::reason_phrase(response.info().status), what)};
+}
+
+/// What a 404 is remembered for: whatever part of it is asked for, it is not there.
+std::string missing_key(const Query& query) {
+  std::string key =
+      fmt::format("{} {} {}", query.is_head ? "HEAD" : "GET", query.repository.str(), query.path);
+  for (const std::string& accept : query.accept) key += " " + accept;
+  return key;
+}
+
+std::optional<Error> remembered_answer(const Query& query) {
+  RegistryHealth& health = query.registry->health();
+  if (auto limited = health.rate_limit(query.kind)) return limited;
+  if (auto missing = health.not_found(missing_key(query))) return missing;
+  return query.has_fallback ? health.spare() : std::nullopt;
+}
+
+/// A gateway that finds nobody behind it, or a service that is overloaded, is as good as down.
+bool is_down(const Error& error) {
+  const UpstreamAnswer* answer = error.answer();
+  return error.is_outage() && (answer == nullptr || answer->status >= 502);
+}
+
+void remember(const Query& query, const Result<Response>& response) {
+  RegistryHealth& health = query.registry->health();
+  if (response) {
+    health.note_answer();
+    return;
+  }
+  const Error& error = response.error();
+  if (error.code() == ErrorCode::kRateLimited && error.answer() != nullptr) {
+    health.note_rate_limit(query.kind, error, Clock::system().wall_now());
+  } else if (is_down(error)) {
+    // Without a fallback each request finds out for itself; its own deadline may be what has passed.
+    if (query.has_fallback) health.note_outage(error);
+  } else if (error.answer() != nullptr) {
+    health.note_answer();
+    if (error.code() == ErrorCode::kNotFound) {
+      health.note_not_found(missing_key(query), error, query.registry->settings().times.not_found_ttl);
+    }
+  }
 }
 
 std::string token_key(const Query& query) { return query.registry->name() + " " + query.repository.str(); }
@@ -91,6 +133,14 @@ net::Task<void> Client::close_idle() {
 }
 
 net::Task<Result<Response>> Client::send(Query query, Deadline deadline) {
+  const auto remembered = remembered_answer(query);
+  if (remembered) co_return std::unexpected(*remembered);
+  auto response = co_await ask(query, deadline);
+  remember(query, response);
+  co_return response;
+}
+
+net::Task<Result<Response>> Client::ask(Query query, Deadline deadline) {
   std::string authorization = tokens_.current(token_key(query));
   for (const bool may_authorize : {true, false}) {
     auto response = co_await send_with(query, authorization, deadline);
@@ -99,7 +149,7 @@ net::Task<Result<Response>> Client::send(Query query, Deadline deadline) {
           response.error().within(fmt::format("{} cannot be asked", query.registry->name())));
     }
     const int status = response->info().status;
-    if (status == 200 || status == 206) co_return response;
+    if (status == 200 || status == 206 || (status == 304 && !query.if_none_match.empty())) co_return response;
 
     const std::string what =
         fmt::format("{} {} of {}", query.is_head ? "HEAD" : "GET", query.path, query.repository.str());
@@ -108,7 +158,7 @@ net::Task<Result<Response>> Client::send(Query query, Deadline deadline) {
     }
     const auto challenge = choose(parse_challenges(response->info().headers.all("www-authenticate")));
     if (status == 401 && may_authorize && challenge) {
-      co_await response->discard_rest();
+      co_await response->discard_rest(deadline);
       auto authorized = co_await authorize(query, *challenge, authorization, deadline);
       if (!authorized) {
         co_return std::unexpected(authorized.error().within(
@@ -117,7 +167,7 @@ net::Task<Result<Response>> Client::send(Query query, Deadline deadline) {
       authorization = std::move(*authorized);
       continue;
     }
-    const Error error = co_await refusal(*query.registry, *response, what);
+    const Error error = co_await refusal(*query.registry, *response, what, deadline);
     const auto reason = error.code() == ErrorCode::kRateLimited ? metrics::UpstreamReason::kRateLimited
                                                                 : metrics::UpstreamReason::kStatus;
     if (error.is_outage()) metrics_.upstream_errors(query.registry->label(), reason).add();
@@ -142,6 +192,7 @@ net::Task<Result<Response>> Client::send_with(const Query& query, std::string au
                      .accept = query.accept,
                      .authorization = is_own ? authorization : std::string(),
                      .range = query.range,
+                     .if_none_match = query.if_none_match,
                      .cdn_loop = query.cdn_loop};
     auto response = co_await exchange(pool_, query.registry, metrics_, std::move(spec), deadline);
     if (!response || !is_redirect(response->info().status)) co_return response;
@@ -156,7 +207,7 @@ net::Task<Result<Response>> Client::send_with(const Query& query, std::string au
       co_return std::unexpected(next.error().within(url.authority() + " redirects to no usable address"));
     auto allowed = registry.policy().may_follow(url, *next);
     if (!allowed) co_return std::unexpected(allowed.error());
-    co_await response->discard_rest();
+    co_await response->discard_rest(deadline);
     url = std::move(*next);
   }
   co_return failure(ErrorCode::kProtocol, ErrorSource::kUpstream,
@@ -204,6 +255,7 @@ net::Task<Result<Authorization>> Client::fetch_token(const Query& query, Authent
                    .accept = {"application/json"},
                    .authorization = credentials ? basic(*credentials) : std::string(),
                    .range = {},
+                   .if_none_match = {},
                    .cdn_loop = query.cdn_loop};
   auto response = co_await exchange(pool_, query.registry, metrics_, std::move(spec), deadline);
   if (!response) co_return std::unexpected(response.error());
@@ -213,7 +265,7 @@ net::Task<Result<Authorization>> Client::fetch_token(const Query& query, Authent
     // Only these are about the right to read; a token service that is lost or ill decides nothing.
     const bool is_about_access = status == 401 || status == 403 || status == 429 || status >= 500;
     if (!is_about_access) co_return std::unexpected(trouble(*response, what));
-    co_return std::unexpected(co_await refusal(registry, *response, what));
+    co_return std::unexpected(co_await refusal(registry, *response, what, deadline));
   }
   auto body = co_await response->read_all(kMaxTokenResponse, deadline);
   if (!body) co_return std::unexpected(body.error());

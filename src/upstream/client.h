@@ -26,7 +26,10 @@ struct Query {
   metrics::Kind kind = metrics::Kind::kOther;
   bool is_head = false;
   std::vector<std::string> accept;
-  std::string range;  // the Range header's value; empty: none
+  std::string range;            // the Range header's value; empty: none
+  std::string if_none_match{};  // the If-None-Match header's value: a 304 is then an answer; empty: none
+  /// Something stored can stand in for the answer: a registry that is known to be down is not waited for.
+  bool has_fallback = false;
   std::string cdn_loop;
 };
 
@@ -37,12 +40,14 @@ class Client {
   /// Starts closing idle connections now and then.
   void start();
 
-  /// A 2xx answer. Errors: kNotFound, kDenied, kUnauthorized, kRateLimited and kStatus carry the answer of
-  /// the registry itself; everything else, also what a redirect's target or a token service says, is
-  /// trouble on the way to it. All within `deadline`.
+  /// A 200, 206 or (where it was asked for) 304. Errors: kNotFound, kDenied, kUnauthorized, kRateLimited and
+  /// kStatus carry the answer of the registry itself, or of its token service where that is about access;
+  /// everything else, also what a redirect's target says, is trouble on the way to it. What the registry's
+  /// health remembers is answered without asking. All within `deadline`.
   net::Task<Result<Response>> send(Query query, Deadline deadline);
 
  private:
+  net::Task<Result<Response>> ask(Query query, Deadline deadline);
   net::Task<Result<Response>> send_with(const Query& query, std::string authorization, Deadline deadline);
   net::Task<Result<std::string>> authorize(const Query& query, Authentication challenge, std::string refused,
                                            Deadline deadline);

@@ -66,9 +66,10 @@ class ContentSource final : public cache::Source {
   ContentSource(Client& client, Query query, oci::Digest digest)
       : client_(client), query_(std::move(query)), digest_(digest) {}
 
-  net::Task<Result<cache::SourceHead>> confirm(Deadline deadline) override {
+  net::Task<Result<cache::SourceHead>> confirm(cache::Fallback fallback, Deadline deadline) override {
     Query query = query_;
     query.is_head = true;
+    query.has_fallback = fallback == cache::Fallback::kStored;
     auto response = co_await client_.send(std::move(query), deadline);
     if (!response) {
       if (!may_lack_head(response.error())) co_return std::unexpected(response.error());

@@ -28,6 +28,9 @@ std::string request_head(const RequestSpec& spec) {
     fmt::format_to(std::back_inserter(head), "Authorization: {}\r\n", spec.authorization);
   }
   if (!spec.range.empty()) fmt::format_to(std::back_inserter(head), "Range: {}\r\n", spec.range);
+  if (!spec.if_none_match.empty()) {
+    fmt::format_to(std::back_inserter(head), "If-None-Match: {}\r\n", spec.if_none_match);
+  }
   if (!spec.cdn_loop.empty()) fmt::format_to(std::back_inserter(head), "CDN-Loop: {}\r\n", spec.cdn_loop);
   head += "\r\n";
   return head;
@@ -96,8 +99,8 @@ net::Task<Result<std::size_t>> Response::read(std::span<std::byte> into, Deadlin
   co_return n;
 }
 
-net::Task<void> Response::discard_rest() {
-  auto discarded = co_await read_all(kDiscarded, Deadline::after(kDiscardTime));
+net::Task<void> Response::discard_rest(Deadline deadline) {
+  auto discarded = co_await read_all(kDiscarded, earlier(deadline, Deadline::after(kDiscardTime)));
   (void)discarded;  // either way the answer is done with
 }
 

@@ -27,6 +27,7 @@ struct RequestSpec {
   std::vector<std::string> accept;
   std::string authorization;  // empty: none
   std::string range;          // the Range header's value; empty: none
+  std::string if_none_match;  // the If-None-Match header's value; empty: none
   std::string cdn_loop;       // RFC 8586; empty: none
 };
 
@@ -51,7 +52,7 @@ class Response {
   net::Task<Result<std::string>> read_all(Bytes limit, Deadline deadline);
   /// Reads a small rest of the body away, so that the connection can be used again; what is large or slow
   /// is left, and the connection with it.
-  net::Task<void> discard_rest();
+  net::Task<void> discard_rest(Deadline deadline);
 
  private:
   ConnectionPool* pool_;

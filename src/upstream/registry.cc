@@ -43,7 +43,8 @@ Registry::Registry(config::Registry settings, net::Url url, DestinationSettings 
       url_(std::move(url)),
       policy_(std::move(destinations)),
       tls_(std::move(tls)),
-      label_(label) {}
+            label_(label),
+      health_(settings_.name.str()) {}
 
 Result<std::shared_ptr<const Registry>> Registry::make(const config::Registry& settings,
                                                        std::shared_ptr<const net::TlsContext> tls,

@@ -13,10 +13,11 @@
 #include "net/tls.h"
 #include "net/url.h"
 #include "upstream/destination_policy.h"
+#include "upstream/registry_health.h"
 
 namespace layover::upstream {
 
-/// Shared by all loops; immutable but for the class of its own address.
+/// Shared by all loops; immutable but for the class of its own address and its health.
 class Registry {
  public:
   static Result<std::shared_ptr<const Registry>> make(const config::Registry& settings,
@@ -34,6 +35,8 @@ class Registry {
   net::AddressClass own_class() const { return own_class_.load(std::memory_order_relaxed); }
   void note_own_class(net::AddressClass own) const { own_class_.store(own, std::memory_order_relaxed); }
 
+  RegistryHealth& health() const { return health_; }
+
   Registry(config::Registry settings, net::Url url, DestinationSettings destinations,
            std::shared_ptr<const net::TlsContext> tls, metrics::RegistryLabel label);
 
@@ -44,6 +47,7 @@ class Registry {
   std::shared_ptr<const net::TlsContext> tls_;
   metrics::RegistryLabel label_;
   mutable std::atomic<net::AddressClass> own_class_{net::AddressClass::kPublic};
+  mutable RegistryHealth health_;
 };
 
 /// All registries of the configuration, by name.

@@ -152,6 +152,45 @@ TEST_CASE("a token service that fails is told to the clients and forgotten") {
   CHECK(site.proxy.get(path).status == 200);
 }
 
+TEST_CASE("a token service that is lost or ill is an outage: what was granted is served stale and stays so") {
+  const int status = GENERATE(404, 500);
+  INFO(status);
+  Site site;
+  TokenService tokens(site.upstream);
+  site.upstream.add_tag("a", "v1", image_manifest());
+  const std::vector<std::string> paths{manifest_path("a", "v1"),
+                                       blob_path("a", site.upstream.add_blob("a", random_bytes(200'000)))};
+  const auto expect_all = [&](const std::string& how) {
+    for (const std::string& path : paths) {
+      const HttpAnswer answer = site.proxy.get(path);
+      CHECK(answer.status == 200);
+      CHECK(answer.is_complete);
+      CHECK(answer.header("x-cache") == how);
+    }
+  };
+  for (const std::string& path : paths) {
+    CHECK(site.proxy.get(path).status == 200);
+    REQUIRE(site.proxy.settle());
+  }
+  // From here on each request has to confirm its grant, and needs a new token for that.
+  site.proxy.clock().advance(std::chrono::hours(25));
+  tokens.revoke();
+  tokens.refuse(status);
+  const int asked_before = site.upstream.count("GET", "/token");
+  expect_all("STALE");
+  CHECK(site.upstream.count("GET", "/token") > asked_before);
+  SECTION("when it works again, the grants are confirmed") {
+    tokens.refuse(0);
+    // Any answer ends the outage.
+    CHECK(site.proxy.get(blob_path("a", site.upstream.add_blob("a", "other"))).status == 200);
+    expect_all("REVALIDATED");
+  }
+  SECTION("when the registry fails as well, they still hold") {
+    site.upstream.go_down();
+    expect_all("STALE");
+  }
+}
+
 TEST_CASE("an endless answer of the token service is cut off") {
   Site site;
   TokenService tokens(site.upstream);

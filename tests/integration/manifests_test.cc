@@ -254,6 +254,44 @@ TEST_CASE("outages serve a known tag stale; a verdict of upstream is believed") 
   }
 }
 
+TEST_CASE("a tag that upstream has refused since is forgotten: no later outage brings it back") {
+  Site site;
+  const std::string digest = site.upstream.add_tag("a", "v1", image_manifest());
+  const std::string path = manifest_path("a", "v1");
+  CHECK(site.proxy.get(path).status == 200);
+  REQUIRE(site.proxy.settle());
+  const auto refuse = [&](int status) {
+    for (const std::string& refused : {path, manifest_path("a", digest)}) {
+      site.upstream.on("*", refused,
+                       [status](const UpstreamRequest&, Reply& reply) { reply.answer(status, {}, ""); });
+    }
+    CHECK(site.proxy.get(path).status == status);
+    site.upstream.go_down();
+  };
+  const auto expect_forgotten = [&] {
+    CHECK(site.proxy.get(path).status == 502);
+    CHECK(site.proxy.head(path).status == 502);
+    site.proxy.restart();
+    CHECK(site.proxy.get(path).status == 502);
+  };
+  SECTION("an outage alone forgets nothing") {
+    site.upstream.go_down();
+    CHECK(site.proxy.get(path).header("x-cache") == "STALE");
+    site.proxy.restart();
+    CHECK(site.proxy.get(path).header("x-cache") == "STALE");
+  }
+  SECTION("403: access is gone, to the manifest by its digest too") {
+    refuse(403);
+    expect_forgotten();
+    CHECK(site.proxy.get(manifest_path("a", digest)).status == 502);
+  }
+  SECTION("404: the name is gone, and nothing is said of the manifest") {
+    refuse(404);
+    expect_forgotten();
+    CHECK(site.proxy.get(manifest_path("a", digest)).header("x-cache") == "HIT");
+  }
+}
+
 TEST_CASE(
     "a slow upstream holds up a known tag for confirm_timeout only, and a tag goes stale for ever at last") {
   Site site([](layover::config::Settings& settings) {

@@ -1,4 +1,6 @@
 // Redirects, and what upstreams can do to keep us waiting.
+#include <chrono>
+#include <future>
 #include <string>
 #include <vector>
 
@@ -183,6 +185,27 @@ TEST_CASE("the budget holds for tags and tokens too, which are read before there
   CHECK(timed.answer.status >= 400);
   CHECK(timed.took < std::chrono::milliseconds(2500));
   gate.open();
+}
+
+TEST_CASE("a refusal whose body drips is told within the budget, without the body") {
+  static constexpr std::chrono::seconds kBudget{2};
+  Site site([](config::Settings& settings) { Site::registry(settings).times.first_byte_budget = kBudget; });
+  std::promise<void> is_over;  // after the site, whose scripts end with it
+  const auto drip = [over = is_over.get_future().share()](const UpstreamRequest& request, Reply& reply) {
+    reply.head(403, {{"Content-Length", "1000"}});
+    if (request.method == "HEAD") return;
+    while (over.wait_for(std::chrono::milliseconds(200)) == std::future_status::timeout) reply.write(".");
+    reply.close();
+  };
+  std::string path;
+  SECTION("of a blob") { path = blob_path("a", "sha256:" + std::string(64, 'a')); }
+  SECTION("of a tag, by HEAD and by GET") { path = manifest_path("a", "v1"); }
+  site.upstream.on("GET", path, drip);
+  site.upstream.on("HEAD", path, [](const UpstreamRequest&, Reply& reply) { reply.answer(405, {}, ""); });
+  const Timed timed = timed_get(site.proxy, path);
+  CHECK(timed.answer.status == 403);
+  CHECK(timed.answer.is_complete);
+  CHECK(timed.took < kBudget);
 }
 
 TEST_CASE("a body that stops is given up after idle_timeout, with a short close") {

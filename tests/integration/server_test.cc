@@ -112,6 +112,7 @@ TEST_CASE("it starts, and serves what it has, with every upstream down") {
   CHECK(tag.header("x-cache") == "STALE");
   CHECK(tag.body == manifest);
   site.upstream.come_back();
+  CHECK(site.proxy.get(blob_path("a", site.upstream.add_blob("a", "new"))).status == 200);
   CHECK(site.proxy.get(manifest_path("a", "v1")).header("x-cache") == "REVALIDATED");
 }
 

@@ -21,9 +21,12 @@ config::Settings test_settings() {
 }
 
 config::Registry registry_at(std::string_view name, const ScriptedUpstream& upstream) {
-  return {.name = *oci::RegistryName::parse(name),
-          .url = {.is_tls = false, .host = "127.0.0.1", .port = upstream.port()},
-          .is_url_explicit = true};
+  config::Registry registry{.name = *oci::RegistryName::parse(name),
+                            .url = {.is_tls = false, .host = "127.0.0.1", .port = upstream.port()},
+                            .is_url_explicit = true};
+  registry.times.tag_ttl = std::chrono::seconds(0);
+  registry.times.not_found_ttl = std::chrono::seconds(0);
+  return registry;
 }
 
 config::Settings settings_with(const std::vector<config::Registry>& registries) {

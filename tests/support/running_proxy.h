@@ -17,7 +17,8 @@ namespace layover::test {
 
 /// Four threads, ports chosen by the system, no waiting at the end.
 config::Settings test_settings();
-/// A registry whose configured url is the upstream's.
+/// A registry whose configured url is the upstream's, and which is asked for tags and missing content at each
+/// request.
 config::Registry registry_at(std::string_view name, const ScriptedUpstream& upstream);
 /// Settings with these registries; the first is the listener's default.
 config::Settings settings_with(const std::vector<config::Registry>& registries);

@@ -1,10 +1,16 @@
 // Each call of the file system fails in turn: readers get a clear error or the verified bytes, nothing
 // wrong is stored, no partial file stays, and the next request works.
+#include <atomic>
 #include <filesystem>
+#include <memory>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "net/connection.h"
 #include "tests/support/catch.h"
+#include "tests/support/socket_pair.h"
 #include "tests/unit/cache/cache_fixture.h"
 
 using namespace layover;
@@ -40,6 +46,45 @@ const std::vector<Fault> kFaults{
 bool is_before_verification(const Fault& fault) {
   return fault.call == Call::kOpen || fault.call == Call::kWriteAt;
 }
+
+/// One download whose bytes come through a socket, as fast as the test sends them.
+class SocketSource final : public cache::Source {
+ public:
+  SocketSource(UniqueFd fd, Bytes size)
+      : fd_(std::move(fd)), head_{.size = size, .content_type = "application/octet-stream"} {}
+
+  /// Reads that were begun.
+  int reads() const { return reads_; }
+
+  net::Task<Result<cache::SourceHead>> confirm(cache::Fallback, Deadline) override { co_return head_; }
+  net::Task<Result<std::unique_ptr<cache::SourceStream>>> open(Deadline) override {
+    std::unique_ptr<cache::SourceStream> stream = std::make_unique<Stream>(*this);
+    co_return std::move(stream);
+  }
+
+ private:
+  /// The source outlives it: the download holds both.
+  class Stream final : public cache::SourceStream {
+   public:
+    explicit Stream(SocketSource& source)
+        : source_(source),
+          connection_(net::Socket(*net::Loop::current(), std::move(source.fd_)), ErrorSource::kUpstream) {}
+
+    const cache::SourceHead& head() const override { return source_.head_; }
+    net::Task<Result<std::size_t>> read(std::span<std::byte> into) override {
+      ++source_.reads_;
+      return connection_.read(into, Deadline::never());
+    }
+
+   private:
+    SocketSource& source_;
+    net::Connection connection_;
+  };
+
+  UniqueFd fd_;
+  cache::SourceHead head_;
+  std::atomic<int> reads_{0};
+};
 
 /// Whatever is under the digest's name must be the content.
 bool is_absent_or_whole(const std::string& file, const std::string& bytes) {
@@ -92,6 +137,38 @@ TEST_CASE("a fault of the disk while a blob is stored") {
     CHECK(fixture.is_stored(digest));
     CHECK(fixture.has_no_partial_files());
   }
+}
+
+TEST_CASE(
+    "a disk that fails ends a download at once, although its upstream is silent, and lets go of its socket") {
+  const bool complete_abandoned = GENERATE(true, false);
+  const ErrorCode code = GENERATE(ErrorCode::kIo, ErrorCode::kNoSpace);
+  CacheFixture fixture(1, complete_abandoned);
+  SocketPair sockets;
+  auto source = std::make_shared<SocketSource>(sockets.take(), Bytes{2'000'000});
+  const auto digest = digest_of("never seen");
+  auto content = ScriptedContent::of("");
+  cache::ContentRequest request = fixture.request(*content, digest);
+  request.source = [source] { return source; };
+  fixture.files.hold(Call::kWriteAt);
+  auto client = fixture.start_get(request);
+  sockets.send("begun");
+  REQUIRE(eventually([&] { return fixture.files.waiting(Call::kWriteAt) == 1; }));
+  REQUIRE(eventually([&] { return source->reads() == 2; }));  // the second waits for the socket
+  fixture.files.fail(Call::kWriteAt, 0, code);
+  fixture.files.release();
+
+  const Got got = LoopThread::wait_for(std::move(client));
+  REQUIRE(got.failure);
+  CHECK(got.failure->code() == code);
+  CHECK(got.failure->source() == ErrorSource::kDisk);
+  CHECK(got.bytes.empty());
+  fixture.settle();
+  CHECK(fixture.fills(FillResult::kDiskError) == 1);
+  CHECK(fixture.has_no_partial_files());
+  REQUIRE(sockets.wait(20'000));
+  CHECK(sockets.received().empty());
+  CHECK(sockets.has_ended());
 }
 
 TEST_CASE("small content that cannot be read back is served all the same and stored the next time") {

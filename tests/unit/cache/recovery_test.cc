@@ -155,6 +155,27 @@ TEST_CASE("two starts in a row that died while they opened the index condemn it,
   CHECK_FALSE(fixture.cache().index().knows(digest_of(bytes)));
 }
 
+TEST_CASE("each start that leaves its mark on the index's opening counts: the third opens a new one") {
+  CacheFixture fixture;
+  const std::string bytes = bytes_of(1000);
+  auto content = ScriptedContent::of(bytes);
+  REQUIRE(fixture.get_now(fixture.request(*content, digest_of(bytes))).is_whole(bytes));
+  fixture.settle();
+  const std::string marker = fixture.cache().directory().opening_marker();
+  for (const std::uintmax_t deaths : {1U, 2U}) {
+    fixture.close();
+    fixture.files.fail(Call::kRemove, 0, ErrorCode::kIo);  // as if it died just before
+    fixture.open();
+    REQUIRE(fixture.files.has_failed(Call::kRemove));
+    CHECK(std::filesystem::file_size(marker) == deaths);
+    CHECK(fixture.cache().index().knows(digest_of(bytes)));
+  }
+  fixture.reopen();
+  CHECK(count_named(fixture.path(), "index.damaged-") == 1);
+  CHECK_FALSE(std::filesystem::exists(marker));
+  CHECK_FALSE(fixture.cache().index().knows(digest_of(bytes)));
+}
+
 TEST_CASE("a file whose bytes are not what its name says is not adopted but put aside") {
   CacheFixture fixture;
   const std::string good = bytes_of(100'000);

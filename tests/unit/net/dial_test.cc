@@ -1,12 +1,14 @@
 // Dialling and accepting on loopback: the way through the look-up, the policy, and the errors' names.
 #include "net/dial.h"
 
+#include <future>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "net/acceptor.h"
+#include "net/offload.h"
 #include "tests/support/catch.h"
 #include "tests/support/test_loop.h"
 
@@ -33,6 +35,30 @@ Task<Result<std::string>> dial_and_read(net::Loop& loop, DialTarget target, mill
   if (!n) co_return std::unexpected(n.error());
   co_return std::string(reinterpret_cast<const char*>(bytes.data()), *n);
 }
+
+Task<Result<void>> dial_within(net::Loop& loop, DialTarget target, milliseconds an_attempt,
+                               Deadline deadline) {
+  auto connection = co_await net::dial(loop, std::move(target), an_attempt, deadline);
+  if (!connection) co_return std::unexpected(connection.error());
+  co_return Result<void>{};
+}
+
+/// A resolver from which no answer comes: all its threads are taken, as dead name servers take them.
+class ResolverHang {
+ public:
+  Task<void> begin() {
+    constexpr int kMoreThanThreads = 16;
+    for (int i = 0; i < kMoreThanThreads; ++i) {
+      net::offload_detached(net::Work::kResolve, [answered = answered_] { answered.wait(); });
+    }
+    co_return;
+  }
+  void end() { answer_.set_value(); }
+
+ private:
+  std::promise<void> answer_;  // its end without a value ends the waiting as well
+  std::shared_future<void> answered_ = answer_.get_future().share();
+};
 
 DialTarget target_of(const UniqueFd& fd, std::string host = "127.0.0.1") {
   return {.host = std::move(host), .port = net::local_address(fd.get()).port(), .tls = nullptr, .permit = {}};
@@ -74,6 +100,31 @@ TEST_CASE("a name is looked up, and one that does not exist is a DNS error") {
   CHECK(unknown.error().code() == ErrorCode::kDns);
   CHECK(unknown.error().source() == ErrorSource::kUpstream);
   CHECK(unknown.error().message().find("no-such-host.invalid") != std::string::npos);
+}
+
+TEST_CASE("a look-up that does not end in time is a DNS error, and holds up no address that needs none") {
+  TestLoop loop;
+  UniqueFd fd = listening();
+  const DialTarget numeric = target_of(fd);
+  const DialTarget named = target_of(fd, "localhost");
+  const net::Acceptor acceptor(loop.loop(), std::move(fd), [](UniqueFd peer, const SocketAddress&) {
+    CHECK(::write(peer.get(), "hello", 5) == 5);
+  });
+  ResolverHang hang;
+  loop.run(hang.begin());
+  for (const bool is_attempt_short : {true, false}) {
+    const milliseconds shorter(50);
+    const milliseconds longer(60'000);
+    auto late = loop.run(dial_within(loop.loop(), named, is_attempt_short ? shorter : longer,
+                                     Deadline::after(is_attempt_short ? longer : shorter)));
+    REQUIRE_FALSE(late.has_value());
+    CHECK(late.error().code() == ErrorCode::kDns);
+    CHECK(late.error().source() == ErrorSource::kUpstream);
+    CHECK(late.error().message() == "the name localhost was not resolved in time");
+  }
+  CHECK(loop.run(dial_and_read(loop.loop(), numeric, milliseconds(20'000))) == "hello");
+  hang.end();
+  CHECK(loop.run(dial_and_read(loop.loop(), named, milliseconds(20'000))) == "hello");
 }
 
 TEST_CASE("an address that is not permitted is not connected to") {

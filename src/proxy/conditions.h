@@ -1,0 +1,17 @@
+// Conditional requests (RFC 9110 13): content's validator is its digest, so it never lies.
+#pragma once
+
+#include <string>
+
+#include "net/request_parser.h"
+#include "oci/digest.h"
+
+namespace layover::proxy {
+
+/// The strong entity tag of content: its digest in quotes.
+std::string entity_tag(const oci::Digest& digest);
+
+/// Whether If-None-Match names this content: the client has it, and is answered 304.
+bool is_known_to_client(const net::HttpRequest& request, const oci::Digest& digest);
+
+}  // namespace layover::proxy
