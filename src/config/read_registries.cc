@@ -1,4 +1,4 @@
-// The keys of a registry and of its credentials.
+// The keys of a registry.
 #include "config/read_registries.h"
 
 #include <fmt/format.h>
@@ -8,19 +8,15 @@
 #include <map>
 #include <utility>
 
+#include "config/read_credentials.h"
 #include "config/rules.h"
 #include "config/well_known.h"
 
 namespace layover::config {
 namespace {
 
-// Far more than any bundle of certificates or any password has.
+// Far more than any bundle of certificates has.
 constexpr Bytes kMostCertificates = 8_MiB;
-constexpr Bytes kMostPassword = 64_KiB;
-
-bool has_control_character(std::string_view text) {
-  return std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
-}
 
 /// Reads a list of strings with `parse`; what it does not take is reported as not `expected`. The strings are
 /// not shown: somebody may have put a URL with a password there.
@@ -66,71 +62,12 @@ void read_ca_file(const Value& value, const ReadContext& context, Registry& regi
   }
 }
 
-void read_username(const Value& value, std::string& out) {
-  const std::string* text = value.text("a user name");
-  if (text == nullptr) return;
-  // RFC 7617 2: a colon would end the user name early.
-  if (text->empty() || text->find(':') != std::string::npos || has_control_character(*text)) {
-    return value.fail("expected a user name without colons and control characters");
-  }
-  out = *text;
-}
-
-// Checks what a file or a variable gave. `source` names it; the password is never shown.
-void keep_password(const Value& value, std::string_view source, std::string password, std::string& out) {
-  while (password.ends_with('\n') || password.ends_with('\r')) password.pop_back();
-  if (password.empty()) return value.fail(fmt::format("{} is empty; expected a password", source));
-  if (has_control_character(password)) {
-    return value.fail(
-        fmt::format("the password in {} has a line break or another control character", source));
-  }
-  out = std::move(password);
-}
-
-void read_password_file(const Value& value, const ReadContext& context, std::string& out) {
-  const std::string* text = value.text("the path of a file with the password");
-  if (text == nullptr) return;
-  const auto path = context.resolve(*text);
-  auto content = read_file(*context.environment.files, path, kMostPassword);
-  if (!content) return value.fail(content.error().describe());
-  keep_password(value, path, std::move(*content), out);
-}
-
-void read_password_variable(const Value& value, const ReadContext& context, std::string& out) {
-  const std::string* text = value.text("the name of an environment variable with the password");
-  if (text == nullptr) return;
-  auto content = context.environment.variable(*text);
-  if (!content) return value.fail(fmt::format("the environment variable \"{}\" is not set", *text));
-  keep_password(value, fmt::format("the environment variable \"{}\"", *text), std::move(*content), out);
-}
-
-Credentials read_credentials(const Value& value, const ReadContext& context) {
-  Credentials credentials;
-  Section section(value);
-  const auto username = section.find("username");
-  const auto file = section.find("password_file");
-  const auto variable = section.find("password_env");
-  if (username) read_username(*username, credentials.username);
-  if (file) read_password_file(*file, context, credentials.password);
-  if (variable) read_password_variable(*variable, context, credentials.password);
-  section.not_supported({"docker_config"});
-  section.finish();
-
-  // Else its absence from here is not the mistake.
-  if (value.node.kind != Node::Kind::kObject || section.find("docker_config")) return credentials;
-  if (!username) value.fail("expected \"username\"");
-  if (file.has_value() == variable.has_value()) {
-    value.fail("expected \"password_file\" or \"password_env\", one of the two");
-  }
-  return credentials;
-}
-
 void read_registry(const Value& value, const ReadContext& context, Registry& registry) {
   Section section(value);
   if (const auto url = section.find("url")) read_url(*url, registry);
   if (const auto ca_file = section.find("ca_file")) read_ca_file(*ca_file, context, registry);
   if (const auto credentials = section.find("credentials")) {
-    registry.credentials = read_credentials(*credentials, context);
+    registry.credentials = read_credentials(*credentials, context, registry.name);
   }
   section.read("shared", registry.shared);
   if (const auto realms = section.find("token_realms")) {
@@ -153,10 +90,15 @@ void read_registry(const Value& value, const ReadContext& context, Registry& reg
   }
 }
 
+void read_others(const Value& value, OtherRegistries& others) {
+  Section section(value);
+  section.read("enabled", others.enabled);
+  section.finish();
+}
+
 }  // namespace
 
-void read_registries(const Value& value, const ReadContext& context, const Times& defaults,
-                     std::map<oci::RegistryName, Registry>& registries) {
+void read_registries(const Value& value, const ReadContext& context, Settings& settings) {
   if (value.node.kind != Node::Kind::kObject) return value.expected("an object with a key for each registry");
   std::map<oci::RegistryName, const Member*> seen;
   for (const Member& member : value.node.members) {
@@ -165,7 +107,7 @@ void read_registries(const Value& value, const ReadContext& context, const Times
       value.report.add(member.position, path, std::move(message));
     };
     if (member.key == "*") {
-      fail("not supported yet; name each registry");
+      read_others(Value{member.value, path, value.report}, settings.others);
       continue;
     }
     const auto name = oci::RegistryName::parse(member.key);
@@ -181,7 +123,8 @@ void read_registries(const Value& value, const ReadContext& context, const Times
                        first->second->position.line));
       continue;
     }
-    auto& registry = registries.try_emplace(*name, make_registry(*name, defaults)).first->second;
+    auto& registry =
+        settings.registries.try_emplace(*name, make_registry(*name, settings.defaults)).first->second;
     read_registry(Value{member.value, path, value.report}, context, registry);
   }
 }

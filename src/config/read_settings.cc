@@ -3,11 +3,10 @@
 
 #include <fmt/format.h>
 
-#include <array>
-
 #include "config/read_registries.h"
 #include "config/rules.h"
 #include "config/section.h"
+#include "config/time_keys.h"
 #include "config/well_known.h"
 #include "config/words.h"
 
@@ -17,24 +16,6 @@ namespace {
 // What llhttp's caller can hold per connection, and what real requests need at least.
 constexpr Bytes kLeastHeaderBytes = 1_KiB;
 constexpr Bytes kMostHeaderBytes = 1_MiB;
-
-struct TimeKey {
-  std::string_view key;
-  Duration Times::* member;
-  Zero zero;
-};
-
-constexpr std::array kTimeKeys = {
-    TimeKey{"tag_ttl", &Times::tag_ttl, Zero::kAllowed},
-    TimeKey{"not_found_ttl", &Times::not_found_ttl, Zero::kAllowed},
-    TimeKey{"stale_ttl", &Times::stale_ttl, Zero::kAllowed},
-    TimeKey{"grant_ttl", &Times::grant_ttl, Zero::kAllowed},
-    TimeKey{"connect_timeout", &Times::connect_timeout, Zero::kRefused},
-    TimeKey{"response_timeout", &Times::response_timeout, Zero::kRefused},
-    TimeKey{"confirm_timeout", &Times::confirm_timeout, Zero::kRefused},
-    TimeKey{"idle_timeout", &Times::idle_timeout, Zero::kRefused},
-    TimeKey{"first_byte_budget", &Times::first_byte_budget, Zero::kRefused},
-};
 
 void read_admin(const Value& value, Admin& admin) {
   Section section(value);
@@ -179,11 +160,10 @@ void read_times(Section& section, Times& times) {
 
 void read_settings(const Node& root, const ReadContext& context, Report& report, Settings& settings) {
   Section section(Value{root, "", report});
-  Times times;
-  if (const auto value = section.find("defaults")) read_defaults(*value, times);
-  settings.registries = well_known_registries(times);
+  if (const auto value = section.find("defaults")) read_defaults(*value, settings.defaults);
+  settings.registries = well_known_registries(settings.defaults);
   const auto registries = section.find("registries");
-  if (registries) read_registries(*registries, context, times, settings.registries);
+  if (registries) read_registries(*registries, context, settings);
 
   const auto listen = section.find("listen");
   if (listen) read_listeners(*listen, settings);

@@ -14,6 +14,7 @@
 
 #include "base/bytes.h"
 #include "base/log.h"
+#include "config/credentials.h"
 #include "config/network.h"
 #include "config/space.h"
 #include "oci/registry_name.h"
@@ -83,12 +84,6 @@ struct Times {
   friend bool operator==(const Times&, const Times&) = default;
 };
 
-/// For the registry's own host, its built-in token service and its token_realms, nobody else.
-struct Credentials {
-  std::string username;
-  std::string password;  // resolved at load; never shown or logged
-};
-
 struct Registry {
   oci::RegistryName name;
   RegistryUrl url{};
@@ -104,6 +99,11 @@ struct Registry {
   Times times{};
 };
 
+/// The registries that have no entry: the file's `"*"`.
+struct OtherRegistries {
+  bool enabled = false;
+};
+
 struct Settings {
   std::vector<Listener> listen{Listener{}};  // at least one, no address twice
   Admin admin;
@@ -111,12 +111,18 @@ struct Settings {
   Limits limits;
   Shutdown shutdown;
   unsigned threads = 1;  // loops; "auto" is resolved
+  Times defaults;        // what a registry's times are where it does not say otherwise
   std::map<oci::RegistryName, Registry> registries;
+  OtherRegistries others;
   Access access;
   LogSettings log;
 
-  /// Null where the registry is not allowed; valid as long as the settings.
+  /// Null where the registry has no entry; valid as long as the settings.
   const Registry* find(const oci::RegistryName& name) const;
+  /// A registry without an entry, reached over https at its own name and at public addresses only. Nothing
+  /// unless `"*"` is enabled, nor for an IP address or a name on this machine, which nobody but the
+  /// configuration may name.
+  std::optional<Registry> find_other(const oci::RegistryName& name) const;
 };
 
 }  // namespace layover::config

@@ -24,8 +24,8 @@ struct WorkClass {
 
 std::mutex classes_mutex;
 // In the order of Work. The index has one writer; two dead names must leave the resolver two threads.
-std::array<WorkClass, kWorkClasses> classes{WorkClass(2), WorkClass(4), WorkClass(4), WorkClass(1),
-                                            WorkClass(4)};
+std::array<WorkClass, kWorkClasses> classes{WorkClass(2), WorkClass(4), WorkClass(4),
+                                            WorkClass(1), WorkClass(4), WorkClass(2)};
 
 WorkClass& class_of(Work work) { return classes[static_cast<std::size_t>(work)]; }
 

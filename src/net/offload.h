@@ -1,6 +1,6 @@
-// Work that would block a loop (disk, sync, bulk hashing, name look-ups) runs on libuv's thread pool,
-// in classes: each has a bound on how many of its jobs run at once and a queue for the rest, so that
-// one class can never take the threads of another.
+// Work that would block a loop (disk, sync, bulk hashing, name look-ups, other programs) runs on libuv's
+// thread pool, in classes: each has a bound on how many of its jobs run at once and a queue for the rest, so
+// that one class can never take the threads of another.
 //
 // An offloaded job owns everything it touches. Dropping the task that awaits it detaches from the job:
 // the job finishes, and its result is destroyed on the loop that asked for it.
@@ -20,8 +20,8 @@
 
 namespace layover::net {
 
-enum class Work { kCompute, kDisk, kSync, kIndex, kResolve };
-inline constexpr unsigned kWorkClasses = 5;
+enum class Work { kCompute, kDisk, kSync, kIndex, kResolve, kHelper };
+inline constexpr unsigned kWorkClasses = 6;
 
 /// Sizes libuv's pool to the sum of the classes' bounds. Call in `main` before any loop is used.
 void configure_offload(unsigned compute_threads);

@@ -70,8 +70,8 @@ net::Task<void> serve_registry_request(WorkerContext& context, const oci::Regist
   }
   const oci::RegistryName name = route->registry.value_or(default_registry);
   if (route->has_ns) exchange.set_namespace(name.str());
-  const auto found = context.shared.registries.find(name);
-  if (found == context.shared.registries.end()) {
+  const auto registry = context.shared.registries.find(name);
+  if (registry == nullptr) {
     context.shared.metrics.access_denied(metrics::DenialReason::kRegistry).add();
     co_await exchange.fail(make_answer(
         403, SpecErrorCode::kDenied,
@@ -80,12 +80,12 @@ net::Task<void> serve_registry_request(WorkerContext& context, const oci::Regist
             name.str(), name.str())));
     co_return;
   }
-  exchange.set_registry(found->second);
+  exchange.set_registry(registry);
   switch (route->resource) {
     case Resource::kPing: co_await send_ping(exchange); break;
     case Resource::kManifest:
-    case Resource::kBlob: co_await serve_content(exchange, std::move(*route), found->second); break;
-    case Resource::kTags: co_await serve_tag_list(exchange, *route, found->second); break;
+    case Resource::kBlob: co_await serve_content(exchange, std::move(*route), registry); break;
+    case Resource::kTags: co_await serve_tag_list(exchange, *route, registry); break;
     case Resource::kReferrers:
       co_await exchange.fail(make_answer(501, SpecErrorCode::kUnsupported, "layover cannot answer this yet"));
       break;

@@ -42,7 +42,7 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
 
 Result<void> Server::open() {
   const config::Settings& settings = *options_.settings;
-  auto registries = upstream::make_registries(settings, metrics_);
+  auto registries = upstream::Registries::make(settings, metrics_);
   if (!registries) return std::unexpected(registries.error());
   shared_ = std::make_unique<Shared>(options_.settings, std::move(*registries), metrics_,
                                      "layover-" + Random::system().next_hex());

@@ -4,12 +4,13 @@
 #include <chrono>
 #include <utility>
 
-#include <openssl/evp.h>
-
 #include <fmt/format.h>
 
+#include "net/offload.h"
 #include "net/response_head.h"
 #include "net/wait.h"
+#include "upstream/basic.h"
+#include "upstream/credential_helper.h"
 #include "upstream/scope.h"
 #include "upstream/token_response.h"
 
@@ -27,19 +28,6 @@ constexpr std::chrono::seconds kRenewEarly{10};
 
 bool is_redirect(int status) {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
-}
-
-std::string base64(std::string_view text) {
-  std::string encoded(4 * ((text.size() + 2) / 3) + 1, '\0');
-  const int length =
-      EVP_EncodeBlock(reinterpret_cast<unsigned char*>(encoded.data()),
-                      reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()));
-  encoded.resize(static_cast<std::size_t>(length));
-  return encoded;
-}
-
-std::string basic(const config::Credentials& credentials) {
-  return "Basic " + base64(credentials.username + ":" + credentials.password);
 }
 
 ErrorCode code_of(int status) {
@@ -114,6 +102,33 @@ void remember(const Query& query, const Result<Response>& response) {
       health.note_not_found(missing_key(query), error, query.registry->settings().times.not_found_ttl);
     }
   }
+}
+
+std::string basic(const Login& login) { return basic_authorization(login.username, login.password); }
+
+/// What to show the registry or its token service, if anything: as configured, or of its helper.
+net::Task<Result<std::optional<Login>>> find_login(const Registry& registry, std::optional<Login> refused,
+                                                   Deadline deadline) {
+  const auto& credentials = registry.settings().credentials;
+  if (!credentials) co_return std::nullopt;
+  if (!registry.helper()) {
+    co_return Login{.username = credentials->username, .password = credentials->password};
+  }
+  auto asked = co_await net::offload_until(
+      net::Work::kHelper, deadline,
+      [helper = registry.helper(), refused = std::move(refused)] { return helper->get(refused); });
+  if (!asked) {
+    co_return failure(ErrorCode::kTimeout, ErrorSource::kSelf,
+                      fmt::format("the credential helper for {} took too long", registry.name()));
+  }
+  if (!*asked) co_return std::unexpected(asked->error());
+  co_return std::move(**asked);
+}
+
+Error no_credentials(const Registry& registry) {
+  const Error error(ErrorCode::kUnauthorized, ErrorSource::kUpstream,
+                    fmt::format("{} wants credentials and none are configured for it", registry.name()));
+  return error.with_answer({.status = 401, .content_type = {}, .body = {}, .retry_after = {}});
 }
 
 std::string token_key(const Query& query) { return query.registry->name() + " " + query.repository.str(); }
@@ -216,44 +231,60 @@ net::Task<Result<Response>> Client::send_with(const Query& query, std::string au
 
 net::Task<Result<std::string>> Client::authorize(const Query& query, Authentication challenge,
                                                  std::string refused, Deadline deadline) {
-  auto start = [this, query, challenge](TokenTable::Refreshing refreshing) {
-    background_.spawn(refresh(query, challenge, std::move(refreshing)));
+  auto start = [this, query, challenge, refused](TokenTable::Refreshing refreshing) {
+    background_.spawn(refresh(query, challenge, refused, std::move(refreshing)));
   };
   co_return co_await tokens_.renew(token_key(query), std::move(refused), std::move(start), deadline);
 }
 
-net::Task<void> Client::refresh(Query query, Authentication challenge, TokenTable::Refreshing refreshing) {
+net::Task<void> Client::refresh(Query query, Authentication challenge, std::string refused,
+                                TokenTable::Refreshing refreshing) {
   const auto limit = Deadline::after(query.registry->settings().times.first_byte_budget);
-  auto authorization = co_await fetch_token(query, std::move(challenge), limit);
+  auto authorization = co_await fetch_authorization(query, std::move(challenge), std::move(refused), limit);
   refreshing.settle(std::move(authorization));
 }
 
-net::Task<Result<Authorization>> Client::fetch_token(const Query& query, Authentication challenge,
-                                                     Deadline deadline) {
+// A helper may have better credentials than those it gave before: it is asked again where these are refused.
+net::Task<Result<Authorization>> Client::fetch_authorization(const Query& query, Authentication challenge,
+                                                             std::string refused, Deadline deadline) {
   const Registry& registry = *query.registry;
-  const auto& credentials = registry.settings().credentials;
-  if (challenge.method == Authentication::Method::kBasic) {
-    if (credentials) co_return Authorization{.value = basic(*credentials)};
-    const Error error(ErrorCode::kUnauthorized, ErrorSource::kUpstream,
-                      fmt::format("{} wants credentials and none are configured for it", registry.name()));
-    co_return std::unexpected(
-        error.with_answer({.status = 401, .content_type = {}, .body = {}, .retry_after = {}}));
+  const bool is_basic = challenge.method == Authentication::Method::kBasic;
+  std::optional<Login> refused_login;
+  for (;;) {
+    auto login = co_await find_login(registry, refused_login, deadline);
+    if (!login) co_return std::unexpected(login.error());
+    const bool may_ask_again = registry.helper() && !refused_login;
+    if (is_basic) {
+      if (!*login) co_return std::unexpected(no_credentials(registry));
+      Authorization authorization{.value = basic(**login)};
+      if (registry.helper()) authorization.renew_at = Deadline::after(CredentialHelper::kKeep);
+      if (!may_ask_again || authorization.value != refused) co_return authorization;
+    } else {
+      auto token = co_await fetch_token(query, challenge, *login, deadline);
+      if (token || !may_ask_again || token.error().code() != ErrorCode::kUnauthorized) co_return token;
+    }
+    refused_login = std::move(*login);
   }
+}
+
+net::Task<Result<Authorization>> Client::fetch_token(const Query& query, Authentication challenge,
+                                                     std::optional<Login> login, Deadline deadline) {
+  const Registry& registry = *query.registry;
   auto realm =
       token_url(challenge.realm,
                 {.service = challenge.service,
                  .scope = challenge.scope.empty() ? pull_scope(query.repository.str()) : challenge.scope,
-                 .account = credentials ? credentials->username : std::string()});
+                 .account = login ? login->username : std::string()});
   if (!realm) co_return std::unexpected(realm.error());
   auto allowed = registry.policy().may_follow(registry.url(), *realm);
-  if (allowed && credentials) allowed = registry.policy().may_send_credentials(*realm);
+  if (allowed && login) allowed = registry.policy().may_send_credentials(*realm);
   if (!allowed) co_return std::unexpected(allowed.error());
 
   const auto asked_at = Deadline::Clock::now();
   RequestSpec spec{.url = *realm,
                    .purpose = registry.policy().purpose_of(*realm, DestinationPolicy::Purpose::kTokenRealm),
                    .accept = {"application/json"},
-                   .authorization = credentials ? basic(*credentials) : std::string(),
+                   .authorization = login ? basic(*login) : std::string(),
                    .range = {},
                    .if_none_match = {},
                    .cdn_loop = query.cdn_loop};

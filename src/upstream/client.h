@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -51,9 +52,12 @@ class Client {
   net::Task<Result<Response>> send_with(const Query& query, std::string authorization, Deadline deadline);
   net::Task<Result<std::string>> authorize(const Query& query, Authentication challenge, std::string refused,
                                            Deadline deadline);
-  net::Task<void> refresh(Query query, Authentication challenge, TokenTable::Refreshing refreshing);
+  net::Task<void> refresh(Query query, Authentication challenge, std::string refused,
+                          TokenTable::Refreshing refreshing);
+  net::Task<Result<Authorization>> fetch_authorization(const Query& query, Authentication challenge,
+                                                       std::string refused, Deadline deadline);
   net::Task<Result<Authorization>> fetch_token(const Query& query, Authentication challenge,
-                                               Deadline deadline);
+                                               std::optional<Login> login, Deadline deadline);
   net::Task<void> close_idle();
 
   TokenTable& tokens_;

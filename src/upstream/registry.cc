@@ -43,8 +43,12 @@ Registry::Registry(config::Registry settings, net::Url url, DestinationSettings 
       url_(std::move(url)),
       policy_(std::move(destinations)),
       tls_(std::move(tls)),
-            label_(label),
-      health_(settings_.name.str()) {}
+      label_(label),
+      health_(settings_.name.str()) {
+  if (settings_.credentials && settings_.credentials->helper) {
+    helper_ = std::make_shared<CredentialHelper>(*settings_.credentials->helper);
+  }
+}
 
 Result<std::shared_ptr<const Registry>> Registry::make(const config::Registry& settings,
                                                        std::shared_ptr<const net::TlsContext> tls,
@@ -58,8 +62,8 @@ Result<std::shared_ptr<const Registry>> Registry::make(const config::Registry& s
                                           metrics.registry(settings.name.str()));
 }
 
-Result<Registries> make_registries(const config::Settings& settings, const metrics::Metrics& metrics) {
-  Registries registries;
+Result<Registries> Registries::make(const config::Settings& settings, const metrics::Metrics& metrics) {
+  Registries registries(settings, metrics);
   std::map<std::string, std::shared_ptr<const net::TlsContext>> trusted;
   for (const auto& [name, registry] : settings.registries) {
     auto& tls = trusted[registry.ca_file];
@@ -70,9 +74,29 @@ Result<Registries> make_registries(const config::Settings& settings, const metri
     }
     auto made = Registry::make(registry, tls, metrics);
     if (!made) return std::unexpected(made.error());
-    registries.emplace(name, std::move(*made));
+    registries.named_.emplace(name, std::move(*made));
+  }
+  if (settings.others.enabled) {
+    auto& tls = trusted[""];
+    if (!tls) {
+      auto opened = net::TlsContext::client("");
+      if (!opened) return std::unexpected(opened.error().within("the registries that \"*\" allows"));
+      tls = std::move(*opened);
+    }
+    registries.system_trust_ = tls;
   }
   return registries;
+}
+
+std::shared_ptr<const Registry> Registries::find(const oci::RegistryName& name) const {
+  if (const auto named = named_.find(name); named != named_.end()) return named->second;
+  const auto settings = settings_->find_other(name);
+  if (!settings) return nullptr;
+  if (auto known = others_->find(name)) return known;
+  if (others_->size() >= kMostOthers) others_->erase_if([](const Registry&) { return true; });
+  auto made = Registry::make(*settings, system_trust_, *metrics_);
+  if (!made) return nullptr;
+  return others_->find_or_insert(name, [&] { return std::move(*made); }).first;
 }
 
 }  // namespace layover::upstream

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <map>
 #include <memory>
 #include <string>
@@ -10,8 +11,10 @@
 #include "config/settings.h"
 #include "metrics/metrics.h"
 #include "net/ip_address.h"
+#include "net/keyed_table.h"
 #include "net/tls.h"
 #include "net/url.h"
+#include "upstream/credential_helper.h"
 #include "upstream/destination_policy.h"
 #include "upstream/registry_health.h"
 
@@ -30,6 +33,8 @@ class Registry {
   const DestinationPolicy& policy() const { return policy_; }
   const std::shared_ptr<const net::TlsContext>& tls() const { return tls_; }
   metrics::RegistryLabel label() const { return label_; }
+  /// Null unless the credentials come from a helper.
+  const std::shared_ptr<CredentialHelper>& helper() const { return helper_; }
 
   /// What kind of address the registry itself was last reached at: redirects may lead to the same kind.
   net::AddressClass own_class() const { return own_class_.load(std::memory_order_relaxed); }
@@ -46,15 +51,37 @@ class Registry {
   DestinationPolicy policy_;
   std::shared_ptr<const net::TlsContext> tls_;
   metrics::RegistryLabel label_;
+  std::shared_ptr<CredentialHelper> helper_;  // shared with the jobs that ask it
   mutable std::atomic<net::AddressClass> own_class_{net::AddressClass::kPublic};
   mutable RegistryHealth health_;
 };
 
-/// All registries of the configuration, by name.
-using Registries = std::map<oci::RegistryName, std::shared_ptr<const Registry>>;
+/// The registries that may be reached. Shared by all loops; thread-safe.
+class Registries {
+ public:
+  /// For start-up. The error names the registry: kTls where its certificate authorities cannot be read.
+  /// Registries with the same authorities share them, since reading the system's takes a while. Settings and
+  /// metrics outlive the result.
+  static Result<Registries> make(const config::Settings& settings, const metrics::Metrics& metrics);
 
-/// Made in start-up; the error names the registry: kTls where its certificate authorities cannot be read.
-/// Registries with the same authorities share them, since reading the system's takes a while.
-Result<Registries> make_registries(const config::Settings& settings, const metrics::Metrics& metrics);
+  /// Null where the registry is not allowed. One that is allowed by `"*"` alone is made when it is asked for,
+  /// and forgotten when there are too many: who still uses it keeps it.
+  std::shared_ptr<const Registry> find(const oci::RegistryName& name) const;
+
+  /// How many of those there are at most: names come from clients.
+  static constexpr std::size_t kMostOthers = 1000;
+
+ private:
+  using Others = net::KeyedTable<oci::RegistryName, const Registry>;
+
+  Registries(const config::Settings& settings, const metrics::Metrics& metrics)
+      : settings_(&settings), metrics_(&metrics), others_(std::make_unique<Others>()) {}
+
+  const config::Settings* settings_;
+  const metrics::Metrics* metrics_;
+  std::map<oci::RegistryName, std::shared_ptr<const Registry>> named_;
+  std::shared_ptr<const net::TlsContext> system_trust_;  // for the others; null unless `"*"` is enabled
+  std::unique_ptr<Others> others_;
+};
 
 }  // namespace layover::upstream

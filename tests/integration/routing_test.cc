@@ -77,6 +77,27 @@ TEST_CASE("nginx and library/nginx on Docker Hub are one entry") {
   CHECK(hub.count("*") == 1);
 }
 
+TEST_CASE("with \"*\" enabled an unlisted public name is asked, but no address and no name of this machine") {
+  ScriptedUpstream upstream;
+  auto settings = settings_with({registry_at("r.test", upstream)});
+  settings.others.enabled = true;
+  RunningProxy proxy(std::move(settings));
+  // No name ends in "invalid" (RFC 2606), so that this ends at the look-up.
+  const HttpAnswer tried = proxy.get("/v2/unlisted.invalid/a/manifests/v1");
+  CHECK((tried.status == 502 || tried.status == 504));
+  CHECK(tried.body.find("unlisted.invalid cannot be asked") != std::string::npos);
+  for (const std::string& name : {upstream.authority(), std::string("localhost"), std::string("8.8.8.8")}) {
+    INFO(name);
+    CHECK(proxy.get("/v2/" + name + "/a/manifests/v1").status == 403);
+  }
+  CHECK(upstream.connections() == 0);
+  // Clients make no labels.
+  const std::string series = fmt::format(
+      R"(layover_http_requests_total{{registry="other",kind="manifest",method="GET",code="{}",cache="none"}})",
+      tried.status);
+  CHECK(eventually([&] { return proxy.metric(series) == 1; }));
+}
+
 TEST_CASE("registries that are not listed, and what only looks like one, are refused without a connection") {
   Site site;
   struct Case {

@@ -213,6 +213,29 @@ TEST_CASE("token realms are hosts, allowed addresses are networks") {
         "\"fd00::/8\", without bits after its prefix");
 }
 
+TEST_CASE("registries without an entry are refused, unless \"*\" enables them") {
+  const auto name = *oci::RegistryName::parse("other.example");
+  CHECK_FALSE(load("{}").find_other(name));
+  CHECK_FALSE(load(with_registry("*", "")).find_other(name));
+  CHECK_FALSE(load(with_registry("*", R"("enabled": false)")).find_other(name));
+  const auto settings = load(R"({"defaults": {"tag_ttl": "3s"}, "registries": {"*": {"enabled": true}}})");
+  const auto other = settings.find_other(name);
+  REQUIRE(other);
+  CHECK(to_string(other->url) == "https://other.example");
+  CHECK_FALSE(other->is_url_explicit);
+  CHECK(other->times.tag_ttl == 3s);
+  CHECK(settings.find(name) == nullptr);
+}
+
+TEST_CASE("\"*\" says yes or no and nothing else") {
+  CHECK(problem_of(with_registry("*", R"("enabled": "no")")) ==
+        "f:1:34: registries[\"*\"].enabled: expected true or false, not a string");
+  CHECK(problem_of(with_registry("*", R"("url": "https://a.example")")) ==
+        "f:1:23: registries[\"*\"].url: unknown key; expected \"enabled\"");
+  CHECK(problem_of(R"({"registries": {"*": false}})") ==
+        "f:1:22: registries[\"*\"]: expected an object, not false");
+}
+
 TEST_CASE("what a registry cannot have yet is told from what it never has") {
   for (const char* key : {"mirrors", "streams", "max_connections", "client_certificate", "client_key",
                           "repositories", "tags", "on_deleted", "enabled"}) {
@@ -220,10 +243,6 @@ TEST_CASE("what a registry cannot have yet is told from what it never has") {
     CHECK(problem_of(with_registry("a.example", std::string("\"") + key + "\": null")) ==
           std::string("f:1:31: registries[\"a.example\"].") + key + ": not supported yet");
   }
-  CHECK(problem_of(R"({"registries": {"*": {"enabled": false}}})") ==
-        "f:1:17: registries[\"*\"]: not supported yet; name each registry");
-  CHECK(problem_of(with_registry("a.example", R"("credentials": {"docker_config": "/x"})")) ==
-        "f:1:47: registries[\"a.example\"].credentials.docker_config: not supported yet");
   CHECK(problem_of(with_registry("a.example", R"("cafile": "x")")) ==
         "f:1:31: registries[\"a.example\"].cafile: unknown key; did you mean \"ca_file\"?");
 }

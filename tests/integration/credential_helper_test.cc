@@ -1,0 +1,79 @@
+// Credentials that a helper, a real program, gives: shown where the registry asks for them, and asked for
+// again when they are refused.
+#include <sys/stat.h>
+
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "tests/support/catch.h"
+#include "tests/support/running_proxy.h"
+#include "tests/support/temporary_directory.h"
+
+using namespace layover;
+using namespace layover::test;
+
+TEST_CASE("a credential helper is asked off the loop, and again once the registry refuses what it gave") {
+  const TemporaryDirectory directory;
+  const std::string program = directory.path() + "/docker-credential-test";
+  // Gives "user:secret1" at first, then "user:secret2"; only the second is right.
+  std::ofstream(program) << "#!/bin/sh\nread server\necho \"$server\" >> \"$0.asked\"\n"
+                            "echo \"{\\\"Username\\\": \\\"user\\\", \\\"Secret\\\": "
+                            "\\\"secret$(wc -l < \"$0.asked\")\\\"}\"\n";
+  REQUIRE(::chmod(program.c_str(), 0700) == 0);
+  const std::string good = "Basic dXNlcjpzZWNyZXQy";
+
+  ScriptedUpstream upstream;
+  config::Registry registry = registry_at("r.test", upstream);
+  registry.credentials =
+      config::Credentials{.helper = config::CredentialHelper{.program = program, .server = "r.test"}};
+  RunningProxy proxy(settings_with({registry}));
+  std::vector<std::string> paths;
+  for (unsigned i = 0; i < 4; ++i) {
+    const std::string repository = fmt::format("a{}", i);
+    paths.push_back(blob_path(repository, upstream.add_blob(repository, random_bytes(5000, i))));
+  }
+  SECTION("shown to the registry itself") {
+    upstream.before_all([good](const UpstreamRequest& request, Reply& reply) {
+      if (request.header("authorization") == good) return false;
+      reply.answer(401, {{"WWW-Authenticate", "Basic realm=\"r\""}}, "");
+      return true;
+    });
+    // The first secret is refused, and the answer with it.
+    CHECK(proxy.get(paths[0]).status == 401);
+  }
+  SECTION("shown to the token service") {
+    upstream.before_all([url = upstream.url()](const UpstreamRequest& request, Reply& reply) {
+      if (request.path() == "/token" || request.header("authorization") == "Bearer t") return false;
+      reply.answer(401, {{"WWW-Authenticate", fmt::format("Bearer realm=\"{}/token\"", url)}}, "");
+      return true;
+    });
+    upstream.on("GET", "/token", [good](const UpstreamRequest& request, Reply& reply) {
+      const bool is_good = request.header("authorization") == good;
+      reply.answer(is_good ? 200 : 401, {{"Content-Type", "application/json"}}, R"({"token": "t"})");
+    });
+  }
+  for (const std::string& path : paths) CHECK(proxy.get(path).status == 200);
+  std::ifstream asked(program + ".asked");
+  std::vector<std::string> servers;
+  for (std::string line; std::getline(asked, line);) servers.push_back(line);
+  CHECK(servers == std::vector<std::string>{"r.test", "r.test"});
+}
+
+TEST_CASE("a credential helper that fails is told as the cause") {
+  ScriptedUpstream upstream;
+  config::Registry registry = registry_at("r.test", upstream);
+  registry.credentials =
+      config::Credentials{.helper = config::CredentialHelper{.program = "/bin/false", .server = "r.test"}};
+  RunningProxy proxy(settings_with({registry}));
+  upstream.before_all([](const UpstreamRequest&, Reply& reply) {
+    reply.answer(401, {{"WWW-Authenticate", "Basic realm=\"r\""}}, "");
+    return true;
+  });
+  const HttpAnswer answer = proxy.get(blob_path("a", upstream.add_blob("a", "content")));
+  CHECK(answer.status == 502);
+  CHECK(answer.body.find("the credential helper /bin/false gave no credentials for r.test") !=
+        std::string::npos);
+}

@@ -1,0 +1,85 @@
+// Which registries may be reached: those with an entry, and, where "*" is enabled, public hosts by name.
+#include <string>
+
+#include "metrics/metrics.h"
+#include "tests/support/catch.h"
+#include "upstream/registry.h"
+
+using namespace layover;
+using namespace layover::upstream;
+
+namespace {
+
+oci::RegistryName name(std::string_view text) { return *oci::RegistryName::parse(text); }
+
+struct Fixture {
+  config::Settings settings;
+  metrics::Metrics metrics{metrics::MetricsOptions{
+      .registries = {"named.example"}, .loops = 1, .version = "0.0.0", .revision = "test"}};
+
+  Registries make(bool are_others_enabled) {
+    settings.others.enabled = are_others_enabled;
+    settings.registries.emplace(name("named.example"), config::Registry{.name = name("named.example")});
+    auto made = Registries::make(settings, metrics);
+    REQUIRE(made);
+    return std::move(*made);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("without \"*\" only registries with an entry are found") {
+  Fixture fixture;
+  const auto registries = fixture.make(false);
+  CHECK(registries.find(name("named.example")) != nullptr);
+  CHECK(registries.find(name("other.example")) == nullptr);
+}
+
+TEST_CASE("with \"*\" any other is made once, over https at its own name") {
+  Fixture fixture;
+  fixture.settings.defaults.idle_timeout = std::chrono::seconds(7);
+  const auto registries = fixture.make(true);
+  const auto other = registries.find(name("other.example:8443"));
+  REQUIRE(other != nullptr);
+  CHECK(registries.find(name("other.example:8443")) == other);
+  CHECK(other->url().scheme == net::Scheme::kHttps);
+  CHECK(other->url().authority() == "other.example:8443");
+  CHECK(other->settings().times.idle_timeout == std::chrono::seconds(7));
+  CHECK(registries.find(name("named.example"))->settings().name.str() == "named.example");
+}
+
+TEST_CASE("what \"*\" allows is reached at public addresses only") {
+  Fixture fixture;
+  const auto other = fixture.make(true).find(name("other.example"));
+  REQUIRE(other != nullptr);
+  for (const char* address :
+       {"127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "fd00::1", "::ffff:10.0.0.1"}) {
+    INFO(address);
+    CHECK_FALSE(other->policy().may_connect(*net::IpAddress::parse(address), net::AddressClass::kPublic,
+                                            DestinationPolicy::Purpose::kRegistry));
+  }
+  CHECK(other->policy().may_connect(*net::IpAddress::parse("93.184.216.34"), net::AddressClass::kPublic,
+                                    DestinationPolicy::Purpose::kRegistry));
+}
+
+TEST_CASE("addresses and names of this machine have to be named in the configuration, also with \"*\"") {
+  Fixture fixture;
+  const auto registries = fixture.make(true);
+  for (const char* text : {"localhost", "localhost:5000", "a.localhost", "127.0.0.1", "10.0.0.1:5000",
+                           "93.184.216.34", "[2001:4860:4860::8888]", "[::1]:5000"}) {
+    INFO(text);
+    CHECK(registries.find(name(text)) == nullptr);
+  }
+}
+
+TEST_CASE("names that clients invent do not pile up") {
+  Fixture fixture;
+  const auto registries = fixture.make(true);
+  const auto first = registries.find(name("first.example"));
+  for (std::size_t i = 0; i < Registries::kMostOthers; ++i) {
+    CHECK(registries.find(name("r" + std::to_string(i) + ".example")) != nullptr);
+  }
+  // Forgotten meanwhile, and made anew; who has it can go on.
+  CHECK(registries.find(name("first.example")) != first);
+  CHECK(first->name() == "first.example");
+}
