@@ -9,12 +9,16 @@ namespace {
 
 constexpr int kWrongUsage = 2;
 
+void add_config_file(CLI::App& command, CommandLine& line) {
+  command
+      .add_option("-c,--config", line.config_file,
+                  "Configuration file (default: /etc/layover/layover.json if there)")
+      ->type_name("FILE");
+}
+
 void add_serve(CLI::App& app, CommandLine& line) {
   CLI::App* serve = app.add_subcommand("serve", "Serve the registry API as a pull-through cache");
-  serve
-      ->add_option("-c,--config", line.config_file,
-                   "Configuration file (default: /etc/layover/layover.json if there)")
-      ->type_name("FILE");
+  add_config_file(*serve, line);
   serve->add_option("--listen", line.overrides.listen, "Address to serve on; may be repeated")
       ->type_name("A:P");
   serve->add_option("--admin", line.overrides.admin, "Address of metrics and probes")->type_name("A:P");
@@ -42,12 +46,16 @@ std::expected<CommandLine, Exit> parse_command_line(int argc, const char* const*
   config->require_subcommand(1);
   CLI::App* check = config->add_subcommand("check", "Check a configuration file; silent if it is right");
   check->add_option("FILE", line.checked_file, "The file")->required();
+  CLI::App* show = config->add_subcommand("show", "Show the settings that hold, without secrets");
+  add_config_file(*show, line);
+  show->add_flag("--json", line.is_json, "On one line, for machines");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return std::unexpected(Exit{.status = app.exit(error) == 0 ? 0 : kWrongUsage});
   }
-  line.command = check->parsed() ? Command::kConfigCheck : Command::kServe;
+  if (check->parsed()) line.command = Command::kConfigCheck;
+  if (show->parsed()) line.command = Command::kConfigShow;
   return line;
 }
 

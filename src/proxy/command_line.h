@@ -8,12 +8,13 @@
 
 namespace layover::proxy {
 
-enum class Command { kServe, kConfigCheck };
+enum class Command { kServe, kConfigCheck, kConfigShow };
 
 struct CommandLine {
   Command command = Command::kServe;
-  std::optional<std::string> config_file;  // for serve: from -c
+  std::optional<std::string> config_file;  // for serve and config show: from -c
   std::string checked_file;                // for config check
+  bool is_json = false;                    // for config show: for a machine, on one line
   config::Overrides overrides;
 };
 

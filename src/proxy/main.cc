@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "config/load.h"
+#include "config/show.h"
 #include "net/offload.h"
 #include "proxy/command_line.h"
 #include "proxy/server.h"
@@ -54,6 +55,17 @@ int check_config(const std::string& file, const config::Environment& environment
   if (settings) return kOk;
   fmt::print(stderr, "{}\n", config::to_string(settings.error()));
   return kWrong;
+}
+
+int show_config(const proxy::CommandLine& line, const config::Environment& environment) {
+  const auto settings = load_settings(line, environment);
+  if (!settings) {
+    fmt::print(stderr, "{}\n", config::to_string(settings.error()));
+    return kWrong;
+  }
+  fmt::print("{}\n",
+             config::show(*settings, line.is_json ? config::Layout::kOneLine : config::Layout::kIndented));
+  return kOk;
 }
 
 void greet(const proxy::Server& server, const config::Settings& settings) {
@@ -137,6 +149,7 @@ int run(int argc, const char* const* argv) {
   if (!line) return line.error().status;
   const config::Environment environment = config::Environment::of_process();
   if (line->command == proxy::Command::kConfigCheck) return check_config(line->checked_file, environment);
+  if (line->command == proxy::Command::kConfigShow) return show_config(*line, environment);
   return serve(*line, environment);
 }
 

@@ -49,6 +49,18 @@ TEST_CASE("config check takes one file") {
   CHECK(line->checked_file == "file.json");
 }
 
+TEST_CASE("config show takes a file or none, and a form for machines") {
+  const auto plain = parse({"config", "show"});
+  REQUIRE(plain);
+  CHECK(plain->command == Command::kConfigShow);
+  CHECK_FALSE(plain->config_file);
+  CHECK_FALSE(plain->is_json);
+  const auto line = parse({"config", "show", "-c", "file.json", "--json"});
+  REQUIRE(line);
+  CHECK(line->config_file == "file.json");
+  CHECK(line->is_json);
+}
+
 TEST_CASE("help and version end with 0, wrong usage with 2") {
   const auto status = [](std::vector<const char*> arguments) {
     const auto line = parse(std::move(arguments));
@@ -64,4 +76,5 @@ TEST_CASE("help and version end with 0, wrong usage with 2") {
   CHECK(status({"serve", "--cache"}) == 2);
   CHECK(status({"config"}) == 2);
   CHECK(status({"config", "check"}) == 2);
+  CHECK(status({"config", "show", "file.json"}) == 2);
 }
