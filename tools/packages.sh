@@ -4,7 +4,7 @@
 BUILD_PACKAGES=(
   clang-19 lld-19 libclang-rt-19-dev cmake ninja-build pkg-config ca-certificates
   libuv1-dev node-llhttp libssl-dev liblmdb-dev zlib1g-dev
-  nlohmann-json3-dev prometheus-cpp-dev libcli11-dev libspdlog-dev libfmt-dev
+  nlohmann-json3-dev prometheus-cpp-dev libcli11-dev libfmt-dev
 )
 
 # Unit and integration tests, and the style checks that are fast.

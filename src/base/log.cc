@@ -1,96 +1,99 @@
-// The logging door on spdlog's asynchronous logger. Control characters in a line are made visible, so
-// that what a client sends cannot forge a line.
+// The logging door: time, level and message, as text or JSON.
 #include "base/log.h"
 
-#include <atomic>
-#include <memory>
-#include <string>
+#include <unistd.h>
 
-#include <spdlog/async.h>
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
+#include <atomic>
+#include <cstdint>
+#include <cstdio>
+#include <memory>
+
+#include "base/clock.h"
+#include "base/line_writer.h"
+#include "base/log_text.h"
 
 namespace layover {
 
 namespace {
 
-constexpr std::size_t kQueuedLines = 8192;
-
 std::atomic<LogLevel> current_level{LogLevel::kInfo};
 
-struct Writer {
-  std::shared_ptr<spdlog::details::thread_pool> pool;
-  std::shared_ptr<spdlog::logger> logger;
+struct Door {
+  LogFormat format = LogFormat::kText;
+  std::unique_ptr<LineWriter> writer;
 };
 
-// Swapped only by start_logging and stop_logging, when `main` has no other thread running.
-Writer& writer() {
-  static Writer instance;
+// Changed only by start_logging and stop_logging, when `main` has no other thread running.
+Door& door() {
+  static Door instance;
   return instance;
 }
 
-spdlog::level::level_enum to_spdlog(LogLevel level) {
+std::string_view name_of(LogLevel level) {
   switch (level) {
-    case LogLevel::kTrace: return spdlog::level::trace;
-    case LogLevel::kDebug: return spdlog::level::debug;
-    case LogLevel::kInfo: return spdlog::level::info;
-    case LogLevel::kWarning: return spdlog::level::warn;
-    case LogLevel::kError: return spdlog::level::err;
+    case LogLevel::kTrace: return "trace";
+    case LogLevel::kDebug: return "debug";
+    case LogLevel::kInfo: return "info";
+    case LogLevel::kWarning: return "warning";
+    case LogLevel::kError: return "error";
   }
-  return spdlog::level::info;
+  return "info";
 }
 
-std::string printable(std::string_view line) {
-  std::string text;
-  text.reserve(line.size());
-  for (char c : line) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) {
-      text += fmt::format("\\x{:02x}", byte);
-    } else {
-      text += c;
-    }
+void format_line(LogBuffer& line, LogFormat format, LogLevel level, std::string_view message) {
+  const WallTime now = Clock::system().wall_now();
+  if (format == LogFormat::kText) {
+    append_time(line, now);
+    line.push_back(' ');
+    append(line, name_of(level));
+    line.push_back(' ');
+    append_printable(line, message);
+    return;
   }
-  return text;
+  append(line, R"({"time":")");
+  append_time(line, now);
+  append(line, R"(","level":")");
+  append(line, name_of(level));
+  append(line, R"(","message":)");
+  append_json_string(line, message);
+  line.push_back('}');
 }
 
 }  // namespace
 
-void start_logging(LogLevel level) {
+void start_logging(LogLevel level, LogFormat format) {
   set_log_level(level);
-  Writer& w = writer();
-  w.pool = std::make_shared<spdlog::details::thread_pool>(kQueuedLines, 1);
-  w.logger =
-      std::make_shared<spdlog::async_logger>("layover", std::make_shared<spdlog::sinks::stderr_sink_mt>(),
-                                             w.pool, spdlog::async_overflow_policy::overrun_oldest);
-  w.logger->set_level(spdlog::level::trace);
-  w.logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
-  w.logger->flush_on(spdlog::level::info);
+  door().format = format;
+  // At once and not gathered: what it says last is what matters after a crash.
+  door().writer = std::make_unique<LineWriter>(
+      STDERR_FILENO,
+      LineWriterOptions{.capacity = 1_MiB, .gather = {}, .on_dropped = [](std::uint64_t lines) {
+                          log_warning(
+                              "{} lines of this log were dropped: standard error "
+                              "is taken too slowly, or cannot be written",
+                              lines);
+                        }});
 }
 
 void stop_logging() {
-  Writer& w = writer();
-  w.logger.reset();
-  w.pool.reset();  // joins its thread after the queue is empty
+  if (!door().writer) return;
+  door().writer->close();  // its thread may use the door until here
+  door().writer.reset();
 }
 
 void set_log_level(LogLevel level) { current_level.store(level, std::memory_order_relaxed); }
 
 bool is_logged(LogLevel level) { return level >= current_level.load(std::memory_order_relaxed); }
 
-void log_line(LogLevel level, std::string_view line) {
+void log_line(LogLevel level, std::string_view message) {
   if (!is_logged(level)) return;
-  const std::string text = printable(line);
-  if (const auto& logger = writer().logger) {
-    logger->log(to_spdlog(level), "{}", text);
+  LogBuffer line;
+  format_line(line, door().format, level, message);
+  if (const auto& writer = door().writer) {
+    writer->add(view(line));
   } else {
-    fmt::print(stderr, "{}\n", text);
+    fmt::print(stderr, "{}\n", view(line));
   }
-}
-
-std::uint64_t dropped_log_lines() {
-  const auto& pool = writer().pool;
-  return pool ? pool->overrun_counter() : 0;
 }
 
 }  // namespace layover

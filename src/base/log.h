@@ -1,9 +1,8 @@
-// The one logging door. Lines go to standard error through a bounded queue and a thread of their
-// own: a caller never blocks; lines that do not fit are dropped and counted. Never log a credential,
-// a token or a presigned query.
+// The one logging door of the program (requests have a log of their own, metrics/request_log.h). Lines go to
+// standard error through a LineWriter: a caller never blocks; lines that do not fit are dropped, counted and
+// told. Never log a credential, a token or a presigned query.
 #pragma once
 
-#include <cstdint>
 #include <string_view>
 #include <utility>
 
@@ -16,16 +15,14 @@ enum class LogLevel { kTrace, kDebug, kInfo, kWarning, kError };
 enum class LogFormat { kText, kJson };
 
 /// Starts the writer thread. Call once in `main`; before it, lines go to standard error directly.
-void start_logging(LogLevel level);
-/// Writes what is queued and ends the writer thread.
+void start_logging(LogLevel level, LogFormat format);
+/// Writes what is queued and ends the writer thread; gives up a standard error that is stuck.
 void stop_logging();
 
 /// Thread-safe.
 void set_log_level(LogLevel level);
 bool is_logged(LogLevel level);
-void log_line(LogLevel level, std::string_view line);
-/// Lines dropped because the queue was full, since the start.
-std::uint64_t dropped_log_lines();
+void log_line(LogLevel level, std::string_view message);
 
 template <typename... Args>
 void log(LogLevel level, fmt::format_string<Args...> format, Args&&... args) {

@@ -69,6 +69,11 @@ int show_config(const proxy::CommandLine& line, const config::Environment& envir
 }
 
 void greet(const proxy::Server& server, const config::Settings& settings) {
+  if (settings.log.format == LogFormat::kJson) {  // all that is on standard output is JSON then
+    for (const std::string& address : server.addresses()) log_info("layover serves on http://{}", address);
+    log_info("cache: {}; metrics: http://{}/metrics", settings.cache.path, server.admin_address());
+    return;
+  }
   for (const std::string& address : server.addresses()) fmt::print("layover serves on http://{}\n", address);
   std::string address = server.addresses().front();
   // What is bound to every address is reached at this machine's name.
@@ -119,7 +124,7 @@ int serve(const proxy::CommandLine& line, const config::Environment& environment
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   std::signal(SIGPIPE, SIG_IGN);  // sendfile(2) has no MSG_NOSIGNAL
 
-  start_logging(settings->log.level);
+  start_logging(settings->log.level, settings->log.format);
   auto server = proxy::Server::start({.settings = settings,
                                       .files = FileSystem::system(),
                                       .clock = Clock::system(),

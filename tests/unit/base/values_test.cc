@@ -9,7 +9,6 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/deadline.h"
-#include "base/log.h"
 #include "base/random.h"
 #include "base/unique_fd.h"
 #include "tests/support/catch.h"
@@ -74,13 +73,4 @@ TEST_CASE("random names are 16 hexadecimal digits and differ") {
 
 TEST_CASE("the system's clock is somewhere in this century") {
   CHECK(Clock::system().wall_now() > WallTime(std::chrono::sys_days(std::chrono::year(2024) / 1 / 1)));
-}
-
-TEST_CASE("only lines at or above the level are logged") {
-  set_log_level(LogLevel::kWarning);
-  CHECK(is_logged(LogLevel::kError));
-  CHECK(is_logged(LogLevel::kWarning));
-  CHECK_FALSE(is_logged(LogLevel::kInfo));
-  set_log_level(LogLevel::kInfo);
-  CHECK(dropped_log_lines() == 0);
 }
