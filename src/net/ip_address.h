@@ -31,7 +31,7 @@ class IpAddress {
   constexpr bool is_v6() const { return is_v6_; }
   /// In network order; IPv4 fills the first 4.
   constexpr const V6& bytes() const { return bytes_; }
-  /// The canonical text, without brackets.
+  /// The canonical text, without brackets; at most 45 characters.
   std::string to_string() const;
 
   friend constexpr auto operator<=>(const IpAddress&, const IpAddress&) = default;

@@ -3,11 +3,13 @@
 
 #include <chrono>
 #include <expected>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/bytes.h"
 #include "net/connection.h"
+#include "net/ip_address.h"
 #include "net/request_parser.h"
 
 namespace layover::net {
@@ -22,8 +24,14 @@ struct ServerLimits {
 /// Owned by the task that serves the connection; lives on its loop.
 class ServerConnection {
  public:
-  ServerConnection(Connection connection, ServerLimits limits)
-      : connection_(std::move(connection)), limits_(limits), parser_(limits.max_header_bytes) {}
+  /// `client` is the peer's address; nothing where it has none.
+  ServerConnection(Connection connection, ServerLimits limits, std::optional<IpAddress> client = {})
+      : connection_(std::move(connection)),
+        limits_(limits),
+        client_(client),
+        parser_(limits.max_header_bytes) {}
+
+  const std::optional<IpAddress>& client() const { return client_; }
 
   /// The next request, valid until the next call; null where the client has ended or fallen silent
   /// between requests. After a fault nothing more can be read. Bodies are discarded: small ones here,
@@ -47,6 +55,7 @@ class ServerConnection {
 
   Connection connection_;
   ServerLimits limits_;
+  std::optional<IpAddress> client_;
   RequestParser parser_;
   bool is_first_ = true;
   bool may_reuse_ = true;

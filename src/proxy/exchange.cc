@@ -27,7 +27,15 @@ std::string_view header_value(metrics::CacheResult how) {
   }
 }
 
+std::string_view path_of(const net::HttpRequest& request) {
+  return std::string_view(request.target).substr(0, request.target.find('?'));
+}
+
 }  // namespace
+
+std::string client_name(const net::ServerConnection& connection) {
+  return connection.client() ? connection.client()->to_string() : std::string();
+}
 
 Exchange::Exchange(WorkerContext& context, net::ServerConnection& connection, const net::HttpRequest& request)
     : context_(context),
@@ -45,6 +53,33 @@ Exchange::~Exchange() {
   record_.saved = Bytes{is_fetched ? 0 : sent_};
   record_.duration = Deadline::Clock::now() - started_;
   if (record_.code != 0) context_.shared.metrics.count_request(record_);
+  if (context_.shared.request_log != nullptr) log_request();
+}
+
+void Exchange::log_request() {
+  const std::string client = client_name(connection_);
+  const std::string reference = route_ && route_->reference ? route_->reference->to_string() : std::string();
+  metrics::RequestLine line{.record = record_,
+                            .client = client,
+                            .method = request_.method,
+                            .reference = reference,
+                            .is_upstream_asked = is_upstream_asked_,
+                            .ending = ending_.value_or(metrics::Ending::kCutOff),
+                            .user_agent = request_.headers.get("user-agent").value_or(""),
+                            .request_id = request_id_};
+  if (!route_) line.path = path_of(request_);
+  if (route_ && route_->registry) line.registry = route_->registry->str();
+  if (route_ && route_->repository) line.repository = route_->repository->str();
+  context_.shared.request_log->write(line);
+}
+
+void Exchange::set_route(Route route) {
+  record_.kind = kind_of(route.resource);
+  route_ = std::move(route);
+}
+
+void Exchange::finish() {
+  if (!ending_) ending_ = metrics::Ending::kComplete;
 }
 
 void Exchange::set_registry(std::shared_ptr<const upstream::Registry> registry) {
@@ -112,8 +147,8 @@ net::Task<void> Exchange::fail(const Error& error) {
   ErrorAnswer answer = answer_for(error, record_.kind);
   // What a client can act on (404 and the like) is its own affair; the rest is the operator's.
   if (answer.status >= 500) {
-    const std::string_view path = std::string_view(request_.target).substr(0, request_.target.find('?'));
-    log_warning("{} {} {}: {} ({})", answer.status, request_.method, path, error.describe(), request_id_);
+    log_warning("{} {} {}: {} ({})", answer.status, request_.method, path_of(request_), error.describe(),
+                request_id_);
   }
   return send_error(std::move(answer));
 }
@@ -129,7 +164,9 @@ net::Task<void> Exchange::send_error(ErrorAnswer answer) {
 
 void Exchange::break_off(const Error& error) {
   connection_.end_after_this();
-  if (error.source() == ErrorSource::kClient) {
+  const bool has_client_left = error.source() == ErrorSource::kClient;
+  ending_ = has_client_left ? metrics::Ending::kClientLeft : metrics::Ending::kCutOff;
+  if (has_client_left) {
     context_.shared.metrics.client_aborts().add();
     return;
   }

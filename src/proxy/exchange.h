@@ -1,5 +1,5 @@
 // One request of a client and its answer: what handlers use to reply. Keeps the record that becomes the
-// metrics.
+// metrics and the line of the request log.
 #pragma once
 
 #include <chrono>
@@ -11,6 +11,7 @@
 #include "base/deadline.h"
 #include "base/error.h"
 #include "metrics/metrics.h"
+#include "metrics/request_log.h"
 #include "net/response_head.h"
 #include "net/server_connection.h"
 #include "proxy/error_answer.h"
@@ -20,22 +21,29 @@
 
 namespace layover::proxy {
 
+/// The client's IP address for logs; empty where it has none.
+std::string client_name(const net::ServerConnection& connection);
+
 /// Owned by the task that serves the request; lives on its loop. One answer per exchange.
 class Exchange {
  public:
   Exchange(WorkerContext& context, net::ServerConnection& connection, const net::HttpRequest& request);
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
-  /// Counts the request.
+  /// Counts and logs the request.
   ~Exchange();
 
   WorkerContext& context() { return context_; }
   const net::HttpRequest& request() const { return request_; }
   bool is_head() const { return request_.is_head(); }
 
-  /// What the request turned out to be about.
-  void set_kind(metrics::Kind kind) { record_.kind = kind; }
+  /// What the request turned out to be about; the registry and the repository are those that are meant.
+  void set_route(Route route);
+  /// Nothing where the request has none.
+  const std::optional<Route>& route() const { return route_; }
   void set_registry(std::shared_ptr<const upstream::Registry> registry);
+  /// Upstream is asked something on behalf of this request.
+  void note_upstream_asked() { is_upstream_asked_ = true; }
   /// Answers carry the registry's name where the client named it by ns.
   void set_namespace(std::string registry) { namespace_ = std::move(registry); }
 
@@ -56,10 +64,13 @@ class Exchange {
   /// After the head: the body cannot be completed, or the client has gone. The connection ends short of
   /// the announced length, in an orderly way.
   void break_off(const Error& error);
+  /// The handler has done all it wanted. An exchange that ends without this was cut off.
+  void finish();
 
  private:
   net::Task<void> send_error(ErrorAnswer answer);
   void note_first_byte();
+  void log_request();
 
   WorkerContext& context_;
   net::ServerConnection& connection_;
@@ -68,7 +79,10 @@ class Exchange {
   const std::string request_id_;
   std::string namespace_;
   std::shared_ptr<const upstream::Registry> registry_;  // null until it is known
+  std::optional<Route> route_;
   metrics::RequestRecord record_;
+  bool is_upstream_asked_ = false;
+  std::optional<metrics::Ending> ending_;
   std::uint64_t sent_ = 0;
 };
 

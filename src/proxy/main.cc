@@ -1,9 +1,12 @@
 // The program: settings, server, signals.
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -13,6 +16,7 @@
 #include "base/log.h"
 #include "config/load.h"
 #include "config/show.h"
+#include "metrics/request_log.h"
 #include "net/offload.h"
 #include "proxy/command_line.h"
 #include "proxy/server.h"
@@ -125,12 +129,16 @@ int serve(const proxy::CommandLine& line, const config::Environment& environment
   std::signal(SIGPIPE, SIG_IGN);  // sendfile(2) has no MSG_NOSIGNAL
 
   start_logging(settings->log.level, settings->log.format);
+  std::optional<metrics::RequestLog> request_log;
+  if (settings->log.requests) request_log.emplace(STDOUT_FILENO, settings->log.format, Clock::system());
   auto server = proxy::Server::start({.settings = settings,
                                       .files = FileSystem::system(),
                                       .clock = Clock::system(),
                                       .version = LAYOVER_VERSION,
-                                      .revision = LAYOVER_REVISION});
+                                      .revision = LAYOVER_REVISION,
+                                      .request_log = request_log ? &*request_log : nullptr});
   if (!server) {
+    request_log.reset();
     stop_logging();
     fmt::print(stderr, "layover: {}\n", server.error().describe());
     return kFailed;
@@ -145,6 +153,7 @@ int serve(const proxy::CommandLine& line, const config::Environment& environment
   if (is_hurried) std::_Exit(kFailed);
   if (!is_finished) log_warning("some transfers were cut off");
   server->reset();
+  request_log.reset();
   stop_logging();
   return kOk;
 }

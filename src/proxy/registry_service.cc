@@ -40,11 +40,9 @@ std::optional<ErrorAnswer> refuse_at_once(const Exchange& exchange, const std::s
   return std::nullopt;
 }
 
-net::Task<void> serve_content(Exchange& exchange, Route route,
-                              std::shared_ptr<const upstream::Registry> registry) {
-  const cache::Scope scope{
-      .registry = registry->settings().name,
-      .repository = oci::canonical_repository(registry->settings().name, *route.repository)};
+net::Task<void> serve_content(Exchange& exchange, std::shared_ptr<const upstream::Registry> registry) {
+  const Route& route = *exchange.route();
+  const cache::Scope scope{.registry = *route.registry, .repository = *route.repository};
   Target target{.registry = std::move(registry), .scope = scope, .reference = *route.reference};
   if (route.resource == Resource::kManifest) {
     co_await serve_manifest(exchange, std::move(target));
@@ -53,14 +51,26 @@ net::Task<void> serve_content(Exchange& exchange, Route route,
   }
 }
 
-}  // namespace
+/// The registry that the route names, if layover may reach it; else null.
+std::shared_ptr<const upstream::Registry> find_registry(Exchange& exchange) {
+    auto found = exchange.context().shared.registries.find(*exchange.route()->registry);
+  if (found != nullptr) exchange.set_registry(found);
+  return found;
+}
 
-net::Task<void> serve_registry_request(WorkerContext& context, const oci::RegistryName& default_registry,
-                                       net::ServerConnection& connection, const net::HttpRequest& request) {
-  Exchange exchange(context, connection, request);
-  auto route = parse_route(request.target);
-  if (route) exchange.set_kind(kind_of(route->resource));
-  if (const auto refusal = refuse_at_once(exchange, context.shared.instance)) {
+net::Task<void> refuse_registry(Exchange& exchange) {
+  const std::string& name = exchange.route()->registry->str();
+  exchange.context().shared.metrics.access_denied(metrics::DenialReason::kRegistry).add();
+  co_await exchange.fail(make_answer(
+      403, SpecErrorCode::kDenied,
+      fmt::format("layover may not reach the registry {}: add \"{}\" to \"registries\" in its configuration",
+                  name, name)));
+}
+
+net::Task<void> answer(Exchange& exchange, const oci::RegistryName& default_registry) {
+  auto route = parse_route(exchange.request().target);
+  if (route) exchange.set_route(complete(std::move(*route), default_registry));
+  if (const auto refusal = refuse_at_once(exchange, exchange.context().shared.instance)) {
     co_await exchange.fail(*refusal);
     co_return;
   }
@@ -68,28 +78,30 @@ net::Task<void> serve_registry_request(WorkerContext& context, const oci::Regist
     co_await exchange.fail(make_answer(route.error().status, route.error().code, route.error().message));
     co_return;
   }
-  const oci::RegistryName name = route->registry.value_or(default_registry);
-  if (route->has_ns) exchange.set_namespace(name.str());
-  const auto registry = context.shared.registries.find(name);
-  if (registry == nullptr) {
-    context.shared.metrics.access_denied(metrics::DenialReason::kRegistry).add();
-    co_await exchange.fail(make_answer(
-        403, SpecErrorCode::kDenied,
-        fmt::format(
-            "layover may not reach the registry {}: add \"{}\" to \"registries\" in its configuration",
-            name.str(), name.str())));
+  if (exchange.route()->has_ns) exchange.set_namespace(exchange.route()->registry->str());
+  auto registry = find_registry(exchange);
+  if (!registry) {
+    co_await refuse_registry(exchange);
     co_return;
   }
-  exchange.set_registry(registry);
-  switch (route->resource) {
+  switch (exchange.route()->resource) {
     case Resource::kPing: co_await send_ping(exchange); break;
     case Resource::kManifest:
-    case Resource::kBlob: co_await serve_content(exchange, std::move(*route), registry); break;
-    case Resource::kTags: co_await serve_tag_list(exchange, *route, registry); break;
+    case Resource::kBlob: co_await serve_content(exchange, std::move(registry)); break;
+    case Resource::kTags: co_await serve_tag_list(exchange, *exchange.route(), std::move(registry)); break;
     case Resource::kReferrers:
       co_await exchange.fail(make_answer(501, SpecErrorCode::kUnsupported, "layover cannot answer this yet"));
       break;
   }
+}
+
+}  // namespace
+
+net::Task<void> serve_registry_request(WorkerContext& context, const oci::RegistryName& default_registry,
+                                       net::ServerConnection& connection, const net::HttpRequest& request) {
+  Exchange exchange(context, connection, request);
+  co_await answer(exchange, default_registry);
+  exchange.finish();
 }
 
 }  // namespace layover::proxy

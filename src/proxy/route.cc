@@ -183,4 +183,10 @@ std::expected<Route, RouteFault> parse_route(std::string_view target) {
   return route;
 }
 
+Route complete(Route route, const oci::RegistryName& default_registry) {
+  if (!route.registry) route.registry = default_registry;
+  if (route.repository) route.repository = oci::canonical_repository(*route.registry, *route.repository);
+  return route;
+}
+
 }  // namespace layover::proxy

@@ -26,10 +26,9 @@ metrics::Kind kind_of(Resource resource);
 
 struct Route {
   Resource resource = Resource::kPing;
-  /// Nothing: the listener's default.
+  /// Nothing: the listener's default (see complete).
   std::optional<oci::RegistryName> registry;
-  /// As the registry itself knows it, once the registry is known (see canonical_repository). Always there
-  /// but for the ping.
+  /// As written; after complete(), as the registry itself knows it. Always there but for the ping.
   std::optional<oci::RepositoryName> repository;
   std::optional<oci::Reference> reference;
   bool has_ns = false;  // the registry was named by ?ns=
@@ -50,5 +49,8 @@ std::string_view ns_parameter(std::string_view target);
 
 /// `target` is a request's path and query. Any input.
 std::expected<Route, RouteFault> parse_route(std::string_view target);
+
+/// The route with its registry, where it named none, and with the repository as that registry knows it.
+Route complete(Route route, const oci::RegistryName& default_registry);
 
 }  // namespace layover::proxy

@@ -45,7 +45,7 @@ Result<void> Server::open() {
   auto registries = upstream::Registries::make(settings, metrics_);
   if (!registries) return std::unexpected(registries.error());
   shared_ = std::make_unique<Shared>(options_.settings, std::move(*registries), metrics_,
-                                     "layover-" + Random::system().next_hex());
+                                     options_.request_log, "layover-" + Random::system().next_hex());
 
   for (const config::Listener& listener : settings.listen) {
     std::string address;
@@ -109,9 +109,10 @@ void Server::start_loops() {
 // Probes must be answered by a loop that accepts anyway; registry connections are spread over all loops.
 void Server::listen(std::size_t endpoint) {
   Endpoint& listening = endpoints_[endpoint];
-  workers_.front()->listen(std::move(listening.fd), [this, &listening](UniqueFd accepted) {
-    least_busy().adopt(std::move(accepted), listening.handler);
-  });
+  workers_.front()->listen(std::move(listening.fd),
+                           [this, &listening](UniqueFd accepted, net::SocketAddress peer) {
+                             least_busy().adopt(std::move(accepted), peer, listening.handler);
+                           });
 }
 
 Worker& Server::least_busy() {

@@ -12,6 +12,7 @@
 #include "cache/cache.h"
 #include "config/settings.h"
 #include "metrics/metrics.h"
+#include "metrics/request_log.h"
 #include "proxy/admin_service.h"
 #include "proxy/worker.h"
 #include "upstream/tokens.h"
@@ -24,6 +25,7 @@ struct ServerOptions {
   const Clock& clock;
   std::string version;
   std::string revision;
+  metrics::RequestLog* request_log = nullptr;  // outlives the server; null: requests are not logged
 };
 
 /// Used by one thread, which is none of its loops.

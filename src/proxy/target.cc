@@ -7,6 +7,7 @@ namespace layover::proxy {
 
 upstream::Query make_query(Exchange& exchange, std::shared_ptr<const upstream::Registry> registry,
                            const cache::Scope& scope, metrics::Kind kind, std::string path) {
+  exchange.note_upstream_asked();
   std::string cdn_loop;
   for (const std::string_view hop : exchange.request().headers.all("cdn-loop")) {
     cdn_loop += hop;

@@ -7,10 +7,11 @@
 #include <vector>
 
 #include "base/log.h"
-#include "net/acceptor.h"
+#include "base/random.h"
 #include "net/response_head.h"
 #include "net/task_group.h"
 #include "proxy/error_answer.h"
+#include "proxy/exchange.h"
 #include "upstream/client.h"
 
 namespace layover::proxy {
@@ -118,13 +119,10 @@ void Worker::start_sweep() {
   });
 }
 
-void Worker::listen(UniqueFd listening, std::function<void(UniqueFd)> hand_out) {
+void Worker::listen(UniqueFd listening, net::Acceptor::Handler hand_out) {
   mailbox()->post([this, fd = std::move(listening), hand_out = std::move(hand_out)]() mutable {
-    on_loop_->acceptors.push_back(std::make_unique<net::Acceptor>(
-        *loop_, std::move(fd),
-        [hand_out = std::move(hand_out)](UniqueFd accepted, const net::SocketAddress&) {
-          hand_out(std::move(accepted));
-        }));
+    on_loop_->acceptors.push_back(
+        std::make_unique<net::Acceptor>(*loop_, std::move(fd), std::move(hand_out)));
   });
 }
 
@@ -134,18 +132,20 @@ void Worker::stop_listening() {
   });
 }
 
-void Worker::adopt(UniqueFd fd, const RequestHandler& handler) {
+void Worker::adopt(UniqueFd fd, const net::SocketAddress& peer, const RequestHandler& handler) {
   connections_.fetch_add(1, std::memory_order_relaxed);
-  mailbox()->post([this, fd = std::move(fd), &handler]() mutable {
+  const auto client = net::IpAddress::from_sockaddr(*peer.get());
+  mailbox()->post([this, fd = std::move(fd), client, &handler]() mutable {
     if (on_loop_ == nullptr) return;  // stopping
-    on_loop_->connections.spawn(serve(std::move(fd), handler));
+    on_loop_->connections.spawn(serve(std::move(fd), client, handler));
   });
 }
 
-net::Task<void> Worker::serve(UniqueFd fd, const RequestHandler& handler) {
+net::Task<void> Worker::serve(UniqueFd fd, std::optional<net::IpAddress> client,
+                              const RequestHandler& handler) {
   const CountedConnection counted(connections_, shared_.metrics.connections(metrics::Side::kClient));
   net::ServerConnection connection(net::Connection(net::Socket(*loop_, std::move(fd)), ErrorSource::kClient),
-                                   server_limits(shared_.settings->limits));
+                                   server_limits(shared_.settings->limits), client);
   do {
     auto request = co_await connection.read_request();
     if (!request) {
@@ -170,10 +170,14 @@ net::Task<void> Worker::answer(net::ServerConnection& connection, const RequestH
   }
 }
 
+// All that is known of such a request is who sent it: even its first line may be a piece of something else.
 net::Task<void> Worker::answer_fault(net::ServerConnection& connection, const net::RequestFault& fault) {
+  const auto started = Deadline::Clock::now();
+  const std::string request_id = Random::system().next_hex();
   const ErrorAnswer answer = make_answer(fault.status, oci::SpecErrorCode::kUnsupported, fault.message);
   net::ResponseHead head(fault.status);
-  head.add("Content-Type", answer.content_type)
+  head.add("X-Request-Id", request_id)
+      .add("Content-Type", answer.content_type)
       .add("Content-Length", answer.body.size())
       .add("Connection", "close");
   const std::string text = std::move(head).finish();
@@ -182,6 +186,14 @@ net::Task<void> Worker::answer_fault(net::ServerConnection& connection, const ne
   record.code = fault.status;
   record.sent = Bytes{sent ? answer.body.size() : 0};
   shared_.metrics.count_request(record);
+  if (shared_.request_log == nullptr) co_return;
+  record.duration = Deadline::Clock::now() - started;
+  if (sent) record.time_to_first_byte = record.duration;
+  const std::string client = client_name(connection);
+  shared_.request_log->write({.record = record,
+                              .client = client,
+                              .ending = sent ? metrics::Ending::kComplete : metrics::Ending::kClientLeft,
+                              .request_id = request_id});
 }
 
 }  // namespace layover::proxy

@@ -5,10 +5,13 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <thread>
 
 #include "base/unique_fd.h"
 #include "cache/cache.h"
+#include "net/acceptor.h"
+#include "net/ip_address.h"
 #include "net/loop.h"
 #include "net/server_connection.h"
 #include "net/socket_address.h"
@@ -38,11 +41,11 @@ class Worker {
 
   const std::shared_ptr<net::Mailbox>& mailbox() const { return mailbox_; }
   /// Accepts connections at the listening descriptor, on this loop, and gives each to `hand_out`.
-  void listen(UniqueFd listening, std::function<void(UniqueFd)> hand_out);
+  void listen(UniqueFd listening, net::Acceptor::Handler hand_out);
   /// Closes all listening descriptors.
   void stop_listening();
-  /// Takes over an accepted connection. `handler` outlives the worker.
-  void adopt(UniqueFd fd, const RequestHandler& handler);
+  /// Takes over an accepted connection of a client at `peer`. `handler` outlives the worker.
+  void adopt(UniqueFd fd, const net::SocketAddress& peer, const RequestHandler& handler);
 
   std::size_t connections() const { return connections_.load(std::memory_order_relaxed); }
   /// Requests being answered.
@@ -53,7 +56,7 @@ class Worker {
   struct OnLoop;
 
   void run();
-  net::Task<void> serve(UniqueFd fd, const RequestHandler& handler);
+  net::Task<void> serve(UniqueFd fd, std::optional<net::IpAddress> client, const RequestHandler& handler);
   net::Task<void> answer(net::ServerConnection& connection, const RequestHandler& handler,
                          const net::HttpRequest& request);
   net::Task<void> answer_fault(net::ServerConnection& connection, const net::RequestFault& fault);

@@ -8,6 +8,7 @@
 #include "cache/cache.h"
 #include "config/settings.h"
 #include "metrics/metrics.h"
+#include "metrics/request_log.h"
 #include "net/task_group.h"
 #include "proxy/tag_table.h"
 #include "upstream/client.h"
@@ -20,6 +21,7 @@ struct Shared {
   std::shared_ptr<const config::Settings> settings;
   upstream::Registries registries;
   metrics::Metrics& metrics;
+  metrics::RequestLog* request_log;  // null: requests are not logged
   /// This process among caches that may form a chain (RFC 8586): "layover-<random>".
   std::string instance;
   TagTable tags{};

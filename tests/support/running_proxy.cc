@@ -39,6 +39,7 @@ config::Settings settings_with(const std::vector<config::Registry>& registries) 
 RunningProxy::RunningProxy(config::Settings settings) {
   settings.cache.path = directory_.path();
   settings_ = std::make_shared<const config::Settings>(std::move(settings));
+  if (settings_->log.requests) request_log_.emplace(requests_.fd(), settings_->log.format, clock_);
   start();
 }
 
@@ -53,7 +54,8 @@ void RunningProxy::start() {
                                        .files = FileSystem::system(),
                                        .clock = clock_,
                                        .version = "0.0.0",
-                                       .revision = "test"});
+                                       .revision = "test",
+                                       .request_log = request_log_ ? &*request_log_ : nullptr});
   if (!started) throw std::runtime_error(started.error().describe());
   server_ = std::move(*started);
 }
@@ -86,6 +88,15 @@ double RunningProxy::metric(std::string_view series) const {
 
 bool RunningProxy::settle() const {
   return eventually([this] { return metric("layover_fills_active") == 0; });
+}
+
+std::vector<std::string> RunningProxy::request_lines(std::size_t count) const {
+  std::vector<std::string> lines;
+  eventually([&] {
+    lines = requests_.lines();
+    return lines.size() >= count;
+  });
+  return lines;
 }
 
 std::string blob_path(std::string_view repository, std::string_view digest) {

@@ -3,12 +3,16 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "config/settings.h"
+#include "metrics/request_log.h"
 #include "proxy/server.h"
 #include "tests/support/blocking_client.h"
+#include "tests/support/captured_output.h"
 #include "tests/support/manual_clock.h"
 #include "tests/support/scripted_upstream.h"
 #include "tests/support/temporary_directory.h"
@@ -47,6 +51,8 @@ class RunningProxy {
   double metric(std::string_view series) const;
   /// Waits until no download runs; false where that takes too long.
   bool settle() const;
+  /// The request log, once it has that many lines; with as many as there are where that takes too long.
+  std::vector<std::string> request_lines(std::size_t count) const;
 
  private:
   void start();
@@ -54,6 +60,8 @@ class RunningProxy {
   TemporaryDirectory directory_;
   ManualClock clock_;
   std::shared_ptr<const config::Settings> settings_;
+  CapturedOutput requests_;
+  std::optional<metrics::RequestLog> request_log_;
   std::unique_ptr<proxy::Server> server_;
 };
 

@@ -10,8 +10,10 @@
 
 using namespace layover;
 using oci::SpecErrorCode;
+using proxy::complete;
 using proxy::parse_route;
 using proxy::Resource;
+using proxy::Route;
 
 namespace {
 
@@ -124,4 +126,17 @@ TEST_CASE("the longest names that the specification allows are read") {
   const std::string name(255, 'a');
   const std::string tag(128, 'T');
   CHECK(describe("/v2/" + name + "/manifests/" + tag) == "manifest - " + name + " " + tag);
+}
+
+TEST_CASE("a route is completed by its listener's registry, and its repository as that registry knows it") {
+  const auto completed = [](const std::string& target, const char* default_registry) {
+    const Route route = complete(*parse_route(target), *oci::RegistryName::parse(default_registry));
+    return route.registry->str() + " " + (route.repository ? route.repository->str() : "-");
+  };
+  CHECK(completed("/v2/nginx/manifests/v1", "docker.io") == "docker.io library/nginx");
+  CHECK(completed("/v2/nginx/manifests/v1", "ghcr.io") == "ghcr.io nginx");
+  CHECK(completed("/v2/quay.io/a/manifests/v1", "docker.io") == "quay.io a");
+  CHECK(completed("/v2/docker.io/nginx/manifests/v1", "ghcr.io") == "docker.io library/nginx");
+  CHECK(completed("/v2/nginx/manifests/v1?ns=docker.io", "ghcr.io") == "docker.io library/nginx");
+  CHECK(completed("/v2/", "ghcr.io") == "ghcr.io -");
 }
