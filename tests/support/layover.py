@@ -35,10 +35,11 @@ class Metrics:
 
 class Layover:
     """`registries` is the configuration's section; `settings` is merged over everything else. The cache
-    is `cache_path`, or in `directory` with the configuration and the log."""
+    is `cache_path`, or in `directory` with the configuration and the log. Standard output goes into the log
+    too, unless `stdout` is a descriptor."""
 
     def __init__(self, directory, registries, settings=None, default_registry=None, environment=None,
-                 cache_path=None):
+                 cache_path=None, stdout=None):
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.cache_path = Path(cache_path) if cache_path else self.directory / "cache"
@@ -46,6 +47,7 @@ class Layover:
         self.log = self.directory / "layover.log"
         self.port, self.default_port, self.admin_port = free_port(), free_port(), free_port()
         self.environment = dict(environment or {})
+        self.stdout = stdout
         self._process = None
         listeners = [{"address": f"127.0.0.1:{self.port}"}]
         if default_registry:
@@ -71,7 +73,7 @@ class Layover:
         assert self._process is None or self._process.exit_status is not None, "it runs already"
         self.config_file.write_text(json.dumps(self.config, indent=2))
         self._process = Process([BINARY, "serve", "-c", self.config_file], self.log,
-                                env={**self.environment, **(environment or {})})
+                                env={**self.environment, **(environment or {})}, stdout=self.stdout)
         return self._process
 
     def is_ready(self):

@@ -41,15 +41,16 @@ def accepts_connections(port):
 
 
 class Process:
-    """One running program. `log` is the file with its standard output and error."""
+    """One running program. `log` is the file with its standard output and error; the former goes elsewhere
+    where `stdout` is a descriptor."""
 
-    def __init__(self, command, log, env=None, cwd=None):
+    def __init__(self, command, log, env=None, cwd=None, stdout=None):
         self.log = Path(log)
         self.command = [str(part) for part in command]
         with open(self.log, "ab") as out:
             self._child = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", *self.command],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=cwd,
+                stdin=subprocess.DEVNULL, stdout=out if stdout is None else stdout, stderr=out, cwd=cwd,
                 env={**os.environ, **(env or {})})
 
     @property
