@@ -7,11 +7,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <set>
 #include <stdexcept>
 
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "cache/small_batch.h"
 
 namespace layover::cache {
 
@@ -20,29 +22,6 @@ namespace {
 constexpr std::size_t kMapBytes = std::size_t{64} << 30;
 constexpr std::size_t kLeastMapBytes = std::size_t{1} << 30;
 constexpr unsigned kDatabases = 8;
-
-Error lmdb_error(int code, std::string_view what) {
-  const ErrorCode kind = code == MDB_MAP_FULL || code == ENOSPC ? ErrorCode::kNoSpace
-                         : code == MDB_CORRUPTED || code == MDB_INVALID || code == MDB_VERSION_MISMATCH ||
-                                 code == MDB_PAGE_NOTFOUND || code == MDB_PANIC
-                             ? ErrorCode::kCorrupt
-                             : ErrorCode::kIo;
-  return {kind, ErrorSource::kDisk, fmt::format("{}: {}", what, mdb_strerror(code))};
-}
-
-MDB_val to_val(std::string_view text) {
-  return {.mv_size = text.size(), .mv_data = const_cast<char*>(text.data())};
-}
-std::string_view to_view(const MDB_val& value) {
-  return {static_cast<const char*>(value.mv_data), value.mv_size};
-}
-
-std::optional<std::string_view> get_from(MDB_txn* transaction, MDB_dbi database, std::string_view key) {
-  MDB_val k = to_val(key);
-  MDB_val v{};
-  if (mdb_get(transaction, database, &k, &v) != MDB_SUCCESS) return std::nullopt;
-  return to_view(v);
-}
 
 /// Opens an environment, with a smaller map where the address space is limited.
 Result<EnvironmentPointer> open_environment(const std::string& path, unsigned readers) {
@@ -65,189 +44,33 @@ Result<EnvironmentPointer> open_environment(const std::string& path, unsigned re
   return std::unexpected(lmdb_error(code, "opening the index in " + path));
 }
 
-Result<MDB_txn*> begin(MDB_env* environment, unsigned flags) {
-  MDB_txn* transaction = nullptr;
-  const int code = mdb_txn_begin(environment, nullptr, flags, &transaction);
-  if (code != MDB_SUCCESS) return std::unexpected(lmdb_error(code, "starting an index transaction"));
-  return transaction;
+Bytes used_by(MDB_env* environment) {
+  MDB_envinfo info{};
+  MDB_stat stat{};
+  mdb_env_info(environment, &info);
+  mdb_env_stat(environment, &stat);
+  return Bytes{(info.me_last_pgno + 1) * stat.ms_psize};
 }
 
-struct AbortTransaction {
-  void operator()(MDB_txn* transaction) const { mdb_txn_abort(transaction); }
-};
-using OwnedTransaction = std::unique_ptr<MDB_txn, AbortTransaction>;
+std::optional<ContentEntry> entry_of(const MDB_val& key, const MDB_val& value) {
+  const auto digest = digest_of_key(to_view(key));
+  auto record = decode_content(to_view(value));
+  if (!digest || !record) return std::nullopt;
+  return ContentEntry{.digest = *digest, .record = std::move(*record)};
+}
+
+/// A content key as it could be. One in eight is a sha512: next to it lies a sha512, where there is any.
+std::string random_content_key(Random& random) {
+  const auto algorithm = random.next() % 8 == 0 ? oci::Algorithm::kSha512 : oci::Algorithm::kSha256;
+  std::string key(1, static_cast<char>(algorithm));
+  for (int i = 0; i < 2; ++i) {
+    const std::uint64_t part = random.next();
+    key.append(reinterpret_cast<const char*>(&part), sizeof part);
+  }
+  return key;
+}
 
 }  // namespace
-
-/// The changes of one write transaction: aborted unless committed.
-class Index::Batch {
- public:
-  Batch(const Databases& databases, MDB_txn* transaction, Totals totals)
-      : databases_(databases), transaction_(transaction), totals_(totals) {}
-
-  void operator()(const PutContent& change) {
-    auto record = decode_content(get(databases_.content, content_key(change.digest)));
-    if (record) {
-      count(*record, -1);
-      record->size = change.size;
-    } else {
-      record = ContentRecord{
-          .kind = change.kind, .size = change.size, .added = change.now, .used = change.now, .origins = {}};
-    }
-    for (const auto& origin : change.origins) {
-      const RegistryId id = registry_id(origin);
-      if (!record->has_origin(id)) record->origins.push_back(id);
-    }
-    count(*record, 1);
-    put(databases_.content, content_key(change.digest), encode(*record));
-  }
-
-  void operator()(const RemoveContent& change) {
-    const std::string key = content_key(change.digest);
-    if (const auto record = decode_content(get(databases_.content, key))) count(*record, -1);
-    remove(databases_.content, key);
-  }
-
-  void operator()(const PutGrant& change) {
-    put(databases_.grants, grant_key(change.digest, repository_id(change.scope), change.kind),
-        encode(change.record));
-  }
-
-  void operator()(const RemoveGrant& change) {
-    remove(databases_.grants, grant_key(change.digest, repository_id(change.scope), change.kind));
-  }
-
-  void operator()(const PutTag& change) {
-    put(databases_.tags, tag_key(repository_id(change.scope), change.variant, change.tag),
-        encode(change.record));
-  }
-
-  void operator()(const RemoveTag& change) {
-    remove(databases_.tags, tag_key(repository_id(change.scope), change.variant, change.tag));
-  }
-
-  void operator()(const RevokeTag& change) {
-    const RepositoryId repository = repository_id(change.scope);
-    for (unsigned bits = 0; bits <= UINT8_MAX; ++bits) {
-      const auto variant = oci::AcceptVariant::from_bits(static_cast<std::uint8_t>(bits));
-      const std::string key = tag_key(repository, variant, change.tag);
-      const auto record = decode_tag(get(databases_.tags, key));
-      if (!record) continue;
-      remove(databases_.grants, grant_key(record->digest, repository, ContentKind::kManifest));
-      remove(databases_.tags, key);
-    }
-  }
-
-  // Beside the index: see apply_to_small.
-  void operator()(const PutSmall&) {}
-  void operator()(const PutTagList&) {}
-  void operator()(const RemoveTagLists&) {}
-
-  Result<Totals> commit() {
-    put(databases_.meta, "totals", encode(totals_));
-    if (code_ == MDB_SUCCESS) code_ = mdb_txn_commit(transaction_.release());
-    if (code_ != MDB_SUCCESS) return std::unexpected(lmdb_error(code_, "writing the index"));
-    return totals_;
-  }
-
- private:
-  std::string_view get(MDB_dbi database, std::string_view key) {
-    MDB_val k = to_val(key);
-    MDB_val v{};
-    const int code = mdb_get(transaction_.get(), database, &k, &v);
-    if (code == MDB_SUCCESS) return to_view(v);
-    if (code != MDB_NOTFOUND && code_ == MDB_SUCCESS) code_ = code;
-    return {};
-  }
-
-  // The first failure sticks: the batch is then not committed.
-  void put(MDB_dbi database, std::string_view key, std::string_view value) {
-    if (code_ != MDB_SUCCESS) return;
-    MDB_val k = to_val(key);
-    MDB_val v = to_val(value);
-    code_ = mdb_put(transaction_.get(), database, &k, &v, 0);
-  }
-
-  void remove(MDB_dbi database, std::string_view key) {
-    if (code_ != MDB_SUCCESS) return;
-    MDB_val k = to_val(key);
-    const int code = mdb_del(transaction_.get(), database, &k, nullptr);
-    if (code != MDB_NOTFOUND) code_ = code;
-  }
-
-  std::uint32_t id_of(MDB_dbi database, const std::string& key) {
-    if (const auto known = decode_number(get(database, key))) return *known;
-    const auto next = decode_number(get(databases_.meta, "next-id"));
-    if (!next && code_ == MDB_SUCCESS) code_ = MDB_CORRUPTED;  // never guess: ids are part of grants
-    const std::uint32_t id = next.value_or(0);
-    put(databases_.meta, "next-id", encode_number(id + 1));
-    put(database, key, encode_number(id));
-    return id;
-  }
-
-  RegistryId registry_id(const oci::RegistryName& name) { return id_of(databases_.registries, name.str()); }
-  RepositoryId repository_id(const Scope& scope) {
-    return id_of(databases_.repositories,
-                 repository_key(registry_id(scope.registry), scope.repository.str()));
-  }
-
-  void count(const ContentRecord& record, int sign) {
-    const auto step = static_cast<std::uint64_t>(sign);
-    totals_.bytes += step * record.size.count;
-    (record.kind == ContentKind::kManifest ? totals_.manifests : totals_.blobs) += step;
-  }
-
-  const Databases& databases_;
-  OwnedTransaction transaction_;
-  Totals totals_;
-  int code_ = MDB_SUCCESS;
-};
-
-/// The changes of one write transaction of the small environment: aborted unless committed.
-class Index::SmallBatch {
- public:
-  SmallBatch(MDB_dbi database, MDB_txn* transaction) : database_(database), transaction_(transaction) {}
-
-  void operator()(const PutSmall& change) { put(content_key(change.digest), encode_bytes(change.bytes)); }
-  void operator()(const RemoveContent& change) { remove(content_key(change.digest)); }
-  void operator()(const PutTagList& change) {
-    put(tag_list_key(tag_list_slot(change.record.page)), encode(change.record));
-  }
-  void operator()(const RemoveTagLists& change) {
-    const std::string beginning = change.scope.to_string() + "?";
-    for (unsigned slot = 0; slot < kTagListSlots; ++slot) {
-      const std::string key = tag_list_key(slot);
-      const auto value = get_from(transaction_.get(), database_, key);
-      const auto record = value ? decode_tag_list(*value) : std::nullopt;
-      if (record && record->page.starts_with(beginning)) remove(key);
-    }
-  }
-  void operator()(const auto&) {}  // the index's own
-
-  Result<void> commit() {
-    if (code_ == MDB_SUCCESS) code_ = mdb_txn_commit(transaction_.release());
-    if (code_ != MDB_SUCCESS) return std::unexpected(lmdb_error(code_, "writing the small environment"));
-    return {};
-  }
-
- private:
-  void put(std::string_view key, std::string_view value) {
-    if (code_ != MDB_SUCCESS) return;
-    MDB_val k = to_val(key);
-    MDB_val v = to_val(value);
-    code_ = mdb_put(transaction_.get(), database_, &k, &v, 0);
-  }
-  void remove(std::string_view key) {
-    if (code_ != MDB_SUCCESS) return;
-    MDB_val k = to_val(key);
-    const int code = mdb_del(transaction_.get(), database_, &k, nullptr);
-    if (code != MDB_NOTFOUND) code_ = code;
-  }
-
-  MDB_dbi database_;
-  OwnedTransaction transaction_;
-  int code_ = MDB_SUCCESS;
-};
 
 Result<std::unique_ptr<Index>> Index::open(const std::string& directory, unsigned loops) {
   std::unique_ptr<Index> index(new Index());
@@ -272,11 +95,11 @@ Result<std::unique_ptr<Index>> Index::open(const std::string& directory, unsigne
   if (auto opened = index->open_databases(); !opened) return std::unexpected(opened.error());
   index->slots_.resize(loops);
   for (ReadSlot& slot : index->slots_) {
-    auto transaction = begin(index->environment_.get(), MDB_RDONLY);
+    auto transaction = begin_transaction(index->environment_.get(), MDB_RDONLY);
     if (!transaction) return std::unexpected(transaction.error());
     slot.index = *transaction;
     mdb_txn_reset(slot.index);
-    transaction = begin(index->small_environment_.get(), MDB_RDONLY);
+    transaction = begin_transaction(index->small_environment_.get(), MDB_RDONLY);
     if (!transaction) return std::unexpected(transaction.error());
     slot.small = *transaction;
     mdb_txn_reset(slot.small);
@@ -292,7 +115,7 @@ Index::~Index() {
 }
 
 Result<void> Index::open_databases() {
-  auto started = begin(environment_.get(), 0);
+  auto started = begin_transaction(environment_.get(), 0);
   if (!started) return std::unexpected(started.error());
   OwnedTransaction transaction(*started);
   int code = MDB_SUCCESS;
@@ -349,7 +172,7 @@ Result<void> Index::check_meta(MDB_txn* transaction) {
 Result<void> Index::open_small(const std::string& path, unsigned readers) {
   auto environment = open_environment(path, readers);
   if (!environment) return std::unexpected(environment.error());
-  auto started = begin(environment->get(), 0);
+  auto started = begin_transaction(environment->get(), 0);
   if (!started) return std::unexpected(started.error());
   OwnedTransaction transaction(*started);
   int code = mdb_dbi_open(transaction.get(), nullptr, 0, &small_);
@@ -375,9 +198,9 @@ Result<void> Index::apply(std::span<const Change> changes) {
 }
 
 Result<void> Index::apply_to_index(std::span<const Change> changes) {
-  auto started = begin(environment_.get(), 0);
+  auto started = begin_transaction(environment_.get(), 0);
   if (!started) return std::unexpected(started.error());
-  Batch batch(databases_, *started, totals());
+  IndexBatch batch(databases_, *started, totals());
   for (const Change& change : changes) std::visit(batch, change);
   auto committed = batch.commit();
   if (!committed) return std::unexpected(committed.error());
@@ -388,29 +211,57 @@ Result<void> Index::apply_to_index(std::span<const Change> changes) {
 
 // A failure here costs speed, not content: it is logged and forgotten.
 void Index::apply_to_small(std::span<const Change> changes) {
-  const bool has_any = std::ranges::any_of(changes, [](const Change& change) {
-    return std::holds_alternative<PutSmall>(change) || std::holds_alternative<RemoveContent>(change) ||
-           std::holds_alternative<PutTagList>(change) || std::holds_alternative<RemoveTagLists>(change);
-  });
-  if (!has_any) return;
-  auto started = begin(small_environment_.get(), 0);
-  Result<void> applied;
-  if (started) {
-    SmallBatch batch(small_, *started);
-    for (const Change& change : changes) std::visit(batch, change);
-    applied = batch.commit();
-  } else {
-    applied = std::unexpected(started.error());
+  if (std::ranges::none_of(changes, SmallBatch::concerns)) return;
+  auto started = begin_transaction(small_environment_.get(), 0);
+  if (!started) {
+    log_warning("small content is not copied beside the index: {}", started.error().describe());
+    return;
   }
+  SmallBatch batch(small_, *started);
+  for (const Change& change : changes) std::visit(batch, change);
+  auto applied = batch.commit();
   if (!applied) log_warning("small content is not copied beside the index: {}", applied.error().describe());
 }
 
 bool Index::knows(const oci::Digest& digest) const {
-  auto started = begin(environment_.get(), MDB_RDONLY);
+  auto started = begin_transaction(environment_.get(), MDB_RDONLY);
   if (!started) return true;  // better to leave a file alone than to overwrite an entry
   const OwnedTransaction transaction(*started);
   const auto value = get_from(transaction.get(), databases_.content, content_key(digest));
   return value && decode_content(*value);
+}
+
+std::optional<ContentRecord> Index::find(const oci::Digest& digest) const {
+  auto started = begin_transaction(environment_.get(), MDB_RDONLY);
+  if (!started) return std::nullopt;
+  const OwnedTransaction transaction(*started);
+  const auto value = get_from(transaction.get(), databases_.content, content_key(digest));
+  return value ? decode_content(*value) : std::nullopt;
+}
+
+std::vector<ContentEntry> Index::sample(std::size_t draws, Random& random) const {
+  std::vector<ContentEntry> found;
+  auto started = begin_transaction(environment_.get(), MDB_RDONLY);
+  if (!started) return found;
+  const OwnedTransaction transaction(*started);
+  MDB_cursor* opened = nullptr;
+  if (mdb_cursor_open(transaction.get(), databases_.content, &opened) != MDB_SUCCESS) return found;
+  const std::unique_ptr<MDB_cursor, decltype(&mdb_cursor_close)> cursor(opened, &mdb_cursor_close);
+  MDB_stat stat{};
+  mdb_stat(transaction.get(), databases_.content, &stat);
+  const bool takes_all = stat.ms_entries <= draws;
+  std::set<oci::Digest> seen;
+  for (std::size_t i = 0; i < (takes_all ? stat.ms_entries : draws); ++i) {
+    const std::string near = random_content_key(random);
+    MDB_val k = to_val(near);
+    MDB_val v{};
+    int code = mdb_cursor_get(cursor.get(), &k, &v, takes_all ? MDB_NEXT : MDB_SET_RANGE);
+    if (code == MDB_NOTFOUND && !takes_all) code = mdb_cursor_get(cursor.get(), &k, &v, MDB_FIRST);
+    if (code != MDB_SUCCESS) break;
+    auto entry = entry_of(k, v);
+    if (entry && seen.insert(entry->digest).second) found.push_back(std::move(*entry));
+  }
+  return found;
 }
 
 Totals Index::totals() const {
@@ -418,12 +269,10 @@ Totals Index::totals() const {
   return totals_;
 }
 
-Bytes Index::used() const {
-  MDB_envinfo info{};
-  MDB_stat stat{};
-  mdb_env_info(environment_.get(), &info);
-  mdb_env_stat(environment_.get(), &stat);
-  return Bytes{(info.me_last_pgno + 1) * stat.ms_psize};
+Bytes Index::used() const { return used_by(environment_.get()); }
+
+Bytes Index::used_with_small() const {
+  return Bytes{used_by(environment_.get()).count + used_by(small_environment_.get()).count};
 }
 
 Index::Snapshot::~Snapshot() {

@@ -2,9 +2,6 @@
 // on the loops; writes are batches of changes on the offload pool, by one writer.
 #pragma once
 
-#include <lmdb.h>
-
-#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -12,74 +9,23 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "base/error.h"
+#include "base/random.h"
+#include "cache/index_batch.h"
+#include "cache/index_changes.h"
 #include "cache/index_records.h"
+#include "cache/lmdb_support.h"
 #include "cache/scope.h"
 
 namespace layover::cache {
 
-/// Adds or completes a content's record: an origin is added to those known, the size replaced.
-struct PutContent {
+/// A content and its record.
+struct ContentEntry {
   oci::Digest digest;
-  ContentKind kind;
-  Bytes size;
-  WallTime now;
-  std::vector<oci::RegistryName> origins;
+  ContentRecord record;
 };
-struct RemoveContent {
-  oci::Digest digest;
-};
-struct PutGrant {
-  Scope scope;
-  oci::Digest digest;
-  ContentKind kind;
-  GrantRecord record;
-};
-struct RemoveGrant {
-  Scope scope;
-  oci::Digest digest;
-  ContentKind kind;
-};
-struct PutTag {
-  Scope scope;
-  oci::AcceptVariant variant;
-  oci::Tag tag;
-  TagRecord record;
-};
-struct RemoveTag {
-  Scope scope;
-  oci::AcceptVariant variant;
-  oci::Tag tag;
-};
-/// Removes a tag in all its variants, and the grants of the manifests that they lead to.
-struct RevokeTag {
-  Scope scope;
-  oci::Tag tag;
-};
-/// A copy of small content beside the index, so that serving it touches no file.
-struct PutSmall {
-  oci::Digest digest;
-  std::string bytes;
-};
-/// A page of tags beside the index, for the next outage.
-struct PutTagList {
-  TagListRecord record;
-};
-/// Removes all pages of a repository.
-struct RemoveTagLists {
-  Scope scope;
-};
-using Change = std::variant<PutContent, RemoveContent, PutGrant, RemoveGrant, PutTag, RemoveTag, RevokeTag,
-                            PutSmall, PutTagList, RemoveTagLists>;
-
-/// One LMDB environment, closed by its end.
-struct CloseEnvironment {
-  void operator()(MDB_env* environment) const { mdb_env_close(environment); }
-};
-using EnvironmentPointer = std::unique_ptr<MDB_env, CloseEnvironment>;
 
 class Index {
  public:
@@ -99,27 +45,25 @@ class Index {
 
   /// Whether there is an entry. Takes a read transaction of its own: pool only. Thread-safe.
   bool knows(const oci::Digest& digest) const;
+  /// The entry, in the same way; nothing also where it cannot be read.
+  std::optional<ContentRecord> find(const oci::Digest& digest) const;
+  /// The entries next to `draws` random digests, each once; all entries where there are not more than
+  /// that. Digests are spread evenly, so every entry has its chance. Takes a read transaction of its own:
+  /// pool only. Thread-safe.
+  std::vector<ContentEntry> sample(std::size_t draws, Random& random) const;
   /// Thread-safe.
   Totals totals() const;
-  /// Bytes of the index's file in use.
+  /// Bytes of the index's file in use. Thread-safe.
   Bytes used() const;
+  /// The same with the copy of small content. Thread-safe.
+  Bytes used_with_small() const;
 
  private:
-  struct Databases {
-    MDB_dbi registries = 0;
-    MDB_dbi repositories = 0;
-    MDB_dbi content = 0;
-    MDB_dbi grants = 0;
-    MDB_dbi tags = 0;
-    MDB_dbi meta = 0;
-  };
   /// A reset read transaction of each environment, renewed for each snapshot.
   struct ReadSlot {
     MDB_txn* index = nullptr;
     MDB_txn* small = nullptr;
   };
-  class Batch;
-  class SmallBatch;
 
   Index() = default;
   Result<void> open_databases();
@@ -130,7 +74,7 @@ class Index {
 
   EnvironmentPointer environment_;
   EnvironmentPointer small_environment_;
-  Databases databases_;
+  IndexDatabases databases_;
   MDB_dbi small_ = 0;
   std::vector<ReadSlot> slots_;
   mutable std::mutex totals_mutex_;

@@ -242,6 +242,14 @@ std::string content_key(const oci::Digest& digest) {
   return key;
 }
 
+std::optional<oci::Digest> digest_of_key(std::string_view key) {
+  if (key.empty()) return std::nullopt;
+  const auto algorithm = oci::algorithm_from_stored(static_cast<std::uint8_t>(key.front()));
+  const std::string_view raw = key.substr(1);
+  if (!algorithm || raw.size() != oci::raw_size(*algorithm)) return std::nullopt;
+  return oci::Digest::from_raw(*algorithm, std::as_bytes(std::span(raw)));
+}
+
 std::string repository_key(RegistryId registry, std::string_view repository) {
   std::string key;
   append_big(key, registry);

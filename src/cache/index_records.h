@@ -105,6 +105,8 @@ std::optional<std::uint32_t> decode_number(std::string_view value);
 std::optional<std::string> decode_bytes(std::string_view value);
 
 std::string content_key(const oci::Digest& digest);
+/// Nothing where the key is none of content.
+std::optional<oci::Digest> digest_of_key(std::string_view key);
 std::string repository_key(RegistryId registry, std::string_view repository);
 std::string grant_key(const oci::Digest& digest, RepositoryId repository, ContentKind kind);
 /// One of kTagListSlots slots in the environment `small`: a page's own, until another takes it.

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -261,4 +262,59 @@ TEST_CASE("an index of another layout, or without its counters, is not read") {
     REQUIRE_FALSE(opened);
     CHECK(opened.error().code() == ErrorCode::kCorrupt);
   }
+}
+
+TEST_CASE("removing content removes its grants, and no others") {
+  OpenIndex open;
+  open.apply({put(1, 100), put(2, 100)});
+  for (const char* repository : {"a", "b", "c"}) {
+    open.apply({grant(1, scope(repository)), grant(2, scope(repository))});
+  }
+  open.apply({RemoveContent{digest(1)}});
+  const auto snapshot = open.index->snapshot(0);
+  for (const char* repository : {"a", "b", "c"}) {
+    CHECK_FALSE(snapshot.grant(scope(repository), digest(1), ContentKind::kBlob));
+    CHECK(snapshot.grant(scope(repository), digest(2), ContentKind::kBlob));
+  }
+}
+
+TEST_CASE("a use moves content's last use forward only, and makes no content") {
+  OpenIndex open;
+  open.apply({put(1, 100), TouchContent{digest(1), at(50)}, TouchContent{digest(1), at(40)},
+              TouchContent{digest(2), at(50)}});
+  CHECK(open.index->find(digest(1))->used == at(50));
+  CHECK(open.index->find(digest(1))->added == at(10));
+  CHECK_FALSE(open.index->find(digest(2)));
+  CHECK(open.index->totals().blobs == 1);
+}
+
+TEST_CASE("a sample of a small index is all of it, and of a large one each entry has its chance") {
+  OpenIndex open;
+  CHECK(open.index->sample(16, Random::system()).empty());
+  std::vector<Change> changes;
+  for (unsigned i = 0; i < 400; ++i) {
+    std::vector<std::byte> raw(32);
+    for (std::byte& byte : raw) byte = static_cast<std::byte>(Random::system().next());
+    changes.emplace_back(PutContent{.digest = oci::Digest::from_raw(oci::Algorithm::kSha256, raw),
+                                    .kind = ContentKind::kBlob,
+                                    .size = Bytes{1},
+                                    .now = at(10),
+                                    .origins = {}});
+  }
+  changes.emplace_back(PutContent{.digest = digest(7, oci::Algorithm::kSha512),
+                                  .kind = ContentKind::kBlob,
+                                  .size = Bytes{1},
+                                  .now = at(10),
+                                  .origins = {}});
+  open.apply(changes);
+  CHECK(open.index->sample(401, Random::system()).size() == 401);
+  std::set<oci::Digest> seen;
+  for (int round = 0; round < 2000; ++round) {
+    const auto drawn = open.index->sample(20, Random::system());
+    CHECK(drawn.size() <= 20);
+    for (const auto& entry : drawn) seen.insert(entry.digest);
+  }
+  // The chance of an entry is the gap below it: some gaps are tiny.
+  CHECK(seen.size() > 390);
+  CHECK(seen.contains(digest(7, oci::Algorithm::kSha512)));
 }
