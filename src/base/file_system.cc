@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/xattr.h>
 
 #include <cerrno>
@@ -116,6 +117,15 @@ class SystemFileSystem final : public FileSystem {
       if (name != "." && name != "..") names.emplace_back(name);
     }
     return names;
+  }
+
+  Result<FileSystemSpace> space(const std::string& path) override {
+    struct statvfs result{};
+    if (::statvfs(path.c_str(), &result) != 0) {
+      return disk_failure(errno, fmt::format("looking at the file system of {}", path));
+    }
+    return FileSystemSpace{.total = Bytes{result.f_blocks * result.f_frsize},
+                           .available = Bytes{result.f_bavail * result.f_frsize}};
   }
 
   Result<void> set_attribute(int fd, const std::string& name, std::string_view value) override {

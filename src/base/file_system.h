@@ -22,6 +22,12 @@ struct FileStatus {
   bool is_directory = false;
 };
 
+/// Of the file system that a path is on.
+struct FileSystemSpace {
+  Bytes total;
+  Bytes available;  // to a process without privileges
+};
+
 /// Thread-safe. Every failure has source kDisk; ENOENT is kNotFound, a full disk kNoSpace.
 class FileSystem {
  public:
@@ -46,6 +52,8 @@ class FileSystem {
   virtual Result<FileStatus> status(int fd) = 0;
   /// The names in a directory, without "." and "..", in no order.
   virtual Result<std::vector<std::string>> list(const std::string& path) = 0;
+  /// statvfs(3).
+  virtual Result<FileSystemSpace> space(const std::string& path) = 0;
   /// Extended attributes; kUnsupported where the file system has none, kNotFound where unset.
   virtual Result<void> set_attribute(int fd, const std::string& name, std::string_view value) = 0;
   virtual Result<std::string> attribute(const std::string& path, const std::string& name) = 0;

@@ -84,6 +84,12 @@ Cache::Cache(std::unique_ptr<Directory> directory, std::unique_ptr<Index> index,
       clock_(clock),
       metrics_(metrics),
       options_(std::move(options)),
-      committer_(*directory_, writer_, clock_) {}
+      budget_(directory_->files(), *index_, directory_->path(), options_.space),
+      committer_(*directory_, *index_, writer_, budget_, clock_) {}
+
+void Cache::count_evicted(std::size_t objects, Bytes bytes) {
+  metrics_.evicted_objects().add(objects);
+  metrics_.evicted_bytes().add(bytes.count);
+}
 
 }  // namespace layover::cache

@@ -14,12 +14,14 @@
 #include "base/error.h"
 #include "cache/committer.h"
 #include "cache/directory.h"
+#include "cache/disk_budget.h"
 #include "cache/fill_run.h"
 #include "cache/fill_state.h"
 #include "cache/index.h"
 #include "cache/index_writer.h"
 #include "cache/reader.h"
 #include "cache/source.h"
+#include "cache/touches.h"
 #include "config/settings.h"
 #include "metrics/metrics.h"
 #include "net/keyed_table.h"
@@ -58,6 +60,9 @@ struct CacheOptions {
   std::string path;
   unsigned loops = 1;
   bool complete_abandoned = true;
+  SpaceLimits space = {};
+  /// For how long last uses are collected before they are written.
+  std::chrono::milliseconds touch_interval = std::chrono::seconds(5);
 };
 
 /// What all loops share. Outlives every LoopCache and every offloaded job.
@@ -70,7 +75,9 @@ class Cache {
   Index& index() { return *index_; }
   IndexWriter& writer() { return writer_; }
   const Directory& directory() const { return *directory_; }
+  DiskBudget& budget() { return budget_; }
   const Clock& clock() const { return clock_; }
+  void count_evicted(std::size_t objects, Bytes bytes);
 
  private:
   friend class LoopCache;
@@ -96,6 +103,7 @@ class Cache {
   const Clock& clock_;
   metrics::Metrics& metrics_;
   const CacheOptions options_;
+  DiskBudget budget_;
   Committer committer_;
   net::KeyedTable<FillKey, FillState, FillKeyHash> fills_;
   net::KeyedTable<FillKey, Distrust, FillKeyHash> distrusted_;
@@ -105,7 +113,12 @@ class Cache {
 /// One loop's end of the cache: owns the fills that were started on this loop. Lives on the loop.
 class LoopCache {
  public:
-  LoopCache(Cache& cache, net::Loop& loop) : cache_(cache), loop_(loop), fills_(loop), housekeeping_(loop) {}
+  LoopCache(Cache& cache, net::Loop& loop)
+      : cache_(cache),
+        loop_(loop),
+        touches_(loop, cache.writer_, cache.options_.touch_interval),
+        fills_(loop),
+        housekeeping_(loop) {}
 
   /// For GET. `deadline` bounds everything before the first byte. Errors: upstream's refusal with its
   /// answer, an outage, or the disk.
@@ -126,6 +139,8 @@ class LoopCache {
   bool is_younger(WallTime since, config::Duration age) const;
   /// Starts taking stored files that the index does not know into it, in the background.
   void start_sweep();
+  /// Starts keeping the cache within its limits, until this dies. On one loop of all.
+  void start_eviction();
 
  private:
   /// What the index says about a request.
@@ -151,7 +166,7 @@ class LoopCache {
 
   net::Task<Result<std::optional<Opened>>> open_stored(const ContentRequest& request, Stored stored,
                                                        Deadline deadline);
-  net::Task<Result<void>> drop_damaged(const oci::Digest& digest, const Error& problem);
+  net::Task<Result<void>> drop_damaged(const oci::Digest& digest);
   net::Task<Result<std::optional<Opened>>> open_fill(const ContentRequest& request, Deadline deadline);
   std::vector<PutTag> take_pending_tags(const FillKey& key, const Scope& scope);
   net::Task<Result<bool>> join(const ContentRequest& request, FillState& fill, Deadline deadline);
@@ -168,6 +183,7 @@ class LoopCache {
 
   Cache& cache_;
   net::Loop& loop_;
+  Touches touches_;
   net::TaskGroup fills_;
   net::TaskGroup housekeeping_;
 };

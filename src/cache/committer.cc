@@ -1,10 +1,9 @@
-// The file system's part runs on the pool under the digest's claim: two registries may deliver the same
-// content at the same time.
+// All of it happens under the digest's claim: two registries may deliver the same content at the same
+// time, and eviction may be about to remove it.
 #include "cache/committer.h"
 
 #include <fcntl.h>
 
-#include <mutex>
 #include <vector>
 
 #include <fmt/format.h>
@@ -41,7 +40,6 @@ Result<std::optional<std::string>> place(const Directory& directory, const FillS
   const FillView view = state.view();
   const oci::Digest& digest = state.key().digest;
   const std::string target = directory.blob_file(digest);
-  const std::lock_guard claim(directory.claim(digest));
 
   note_origin(files, view.fd, target, state.key().registry.str());
   if (auto synced = files.sync_data(view.fd); !synced) return std::unexpected(synced.error());
@@ -58,13 +56,20 @@ Result<std::optional<std::string>> place(const Directory& directory, const FillS
 
 }  // namespace
 
-net::Task<Result<void>> Committer::commit(std::shared_ptr<FillState> state, std::string path) {
-  auto placed = co_await net::offload(net::Work::kSync, [this, state, path] {
+net::Task<Result<void>> Committer::commit(std::shared_ptr<FillState> state, std::string path,
+                                          Reservation reserved) {
+  // The job shares the claim: it may outlive the task.
+  auto claimed = co_await directory_.claims().claim(state->key().digest);
+  const auto claim = std::make_shared<const Claim>(std::move(claimed));
+  auto placed = co_await net::offload(net::Work::kSync, [this, state, path, claim] {
     auto result = place(directory_, *state, path);
     if (!result) (void)directory_.files().remove(path);
     return result;
   });
-  if (!placed) co_return std::unexpected(placed.error());
+  if (!placed) {
+    co_await settle_orphan(claim);
+    co_return std::unexpected(placed.error());
+  }
 
   const FillView view = state->view();
   const oci::Digest digest = state->key().digest;
@@ -84,7 +89,29 @@ net::Task<Result<void>> Committer::commit(std::shared_ptr<FillState> state, std:
   }
   for (PutTag& tag : state->tags()) changes.emplace_back(std::move(tag));
   if (*placed) changes.emplace_back(PutSmall{.digest = digest, .bytes = std::move(**placed)});
-  co_return co_await writer_.write(std::move(changes));
+  auto written = co_await writer_.write(std::move(changes));
+  if (written) {
+    budget_.forget_orphan(digest);  // perhaps it replaced one
+    reserved.shrink_to(Bytes{0});   // the index counts it now
+  } else {
+    co_await settle_orphan(claim);
+  }
+  co_return written;
+}
+
+// After a failure: a file that is there without an entry is counted as such.
+net::Task<void> Committer::settle_orphan(std::shared_ptr<const Claim> claim) {
+  auto orphan = co_await net::offload(net::Work::kDisk, [this, claim]() -> std::optional<Bytes> {
+    if (index_.knows(claim->digest())) return std::nullopt;
+    const auto status = directory_.files().status(directory_.blob_file(claim->digest()));
+    if (!status) return std::nullopt;
+    return status->size;
+  });
+  if (orphan) {
+    budget_.note_orphan(claim->digest(), *orphan);
+  } else {
+    budget_.forget_orphan(claim->digest());
+  }
 }
 
 }  // namespace layover::cache

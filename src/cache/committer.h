@@ -8,7 +8,9 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "cache/claims.h"
 #include "cache/directory.h"
+#include "cache/disk_budget.h"
 #include "cache/fill_state.h"
 #include "cache/index_writer.h"
 #include "net/task.h"
@@ -23,18 +25,25 @@ inline constexpr Bytes kSmallContent = 16_KiB;
 /// Shared by all loops; thread-safe.
 class Committer {
  public:
-  Committer(Directory& directory, IndexWriter& writer, const Clock& clock)
-      : directory_(directory), writer_(writer), clock_(clock) {}
+  Committer(Directory& directory, const Index& index, IndexWriter& writer, DiskBudget& budget,
+            const Clock& clock)
+      : directory_(directory), index_(index), writer_(writer), budget_(budget), clock_(clock) {}
 
   const Directory& directory() const { return directory_; }
+  DiskBudget& budget() const { return budget_; }
 
   /// Moves the verified partial file at `path` into place and records it with the grants of all scopes
-  /// that were admitted. After a failure the partial file is gone.
-  net::Task<Result<void>> commit(std::shared_ptr<FillState> state, std::string path);
+  /// that were admitted. After a failure the partial file is gone. `reserved` counts the file's bytes
+  /// until the index does.
+  net::Task<Result<void>> commit(std::shared_ptr<FillState> state, std::string path, Reservation reserved);
 
  private:
+  net::Task<void> settle_orphan(std::shared_ptr<const Claim> claim);
+
   Directory& directory_;
+  const Index& index_;
   IndexWriter& writer_;
+  DiskBudget& budget_;
   const Clock& clock_;
 };
 

@@ -124,15 +124,10 @@ std::string Directory::new_fill_file(const oci::Digest& digest) const {
   return fmt::format("{}/fills/{}.{}", path_, digest.hex().substr(0, 16), Random::system().next_hex());
 }
 
-std::mutex& Directory::claim(const oci::Digest& digest) const {
-  static std::array<std::mutex, 64> claims;
-  return claims[std::hash<oci::Digest>{}(digest) % claims.size()];
-}
-
-Result<void> Directory::quarantine(const oci::Digest& digest) const {
+Result<void> Directory::quarantine(const Claim& claim) const {
+  const oci::Digest& digest = claim.digest();
   const std::string folder = path_ + "/quarantine";
   if (auto made = files_.make_directories(folder); !made) return made;
-  const std::lock_guard held(claim(digest));
   auto moved = files_.rename(blob_file(digest),
                              fmt::format("{}/{}.{}", folder, digest.hex(), Random::system().next_hex()));
   if (!moved && moved.error().code() == ErrorCode::kNotFound) return {};

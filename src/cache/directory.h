@@ -2,12 +2,12 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "base/error.h"
 #include "base/file_system.h"
 #include "base/unique_fd.h"
+#include "cache/claims.h"
 #include "oci/digest.h"
 
 namespace layover::cache {
@@ -27,10 +27,10 @@ class Directory {
   std::string blob_folder(const oci::Digest& digest) const;
   /// A new name for a partial download.
   std::string new_fill_file(const oci::Digest& digest) const;
-  /// Held while the file of one digest is put into place or taken away. Pool only.
-  std::mutex& claim(const oci::Digest& digest) const;
+  /// Whoever puts the file of a digest into place or takes it away holds its claim.
+  Claims& claims() const { return claims_; }
   /// Moves a stored file whose bytes are not what its name says to `quarantine/`. Blocks: pool only.
-  Result<void> quarantine(const oci::Digest& digest) const;
+  Result<void> quarantine(const Claim& claim) const;
   /// Where a start notes that it is opening the index, until it has.
   std::string opening_marker() const { return path_ + "/index.opening"; }
   /// Moves a damaged index out of the way, to a name with the time.
@@ -45,6 +45,7 @@ class Directory {
   FileSystem& files_;
   std::string path_;
   UniqueFd lock_;
+  mutable Claims claims_;
 };
 
 }  // namespace layover::cache

@@ -18,17 +18,27 @@ namespace {
 constexpr std::size_t kChunkBytes = std::size_t{256} << 10;
 /// Bounds a fill's memory: chunks being received, waiting and being stored.
 constexpr std::size_t kChunks = 4;
+/// For room on the disk: less than clients wait for a first byte, so that they get a clear answer.
+constexpr std::chrono::seconds kSpacePatience{10};
 
 }  // namespace
 
 FillRun::FillRun(net::Loop& loop, std::shared_ptr<FillState> state, std::shared_ptr<Source> source,
                  Committer& committer)
-    : state_(std::move(state)), source_(std::move(source)), committer_(committer), receiver_(loop) {}
+    : state_(std::move(state)),
+      source_(std::move(source)),
+      committer_(committer),
+      reserved_(committer.budget()),
+      receiver_(loop) {}
 
 FillRun::~FillRun() {
   if (path_.empty()) return;
-  net::offload_detached(net::Work::kDisk, [&files = committer_.directory().files(), path = path_] {
-    if (auto removed = files.remove(path); !removed) log_warning("{}", removed.error().describe());
+  net::offload_detached(net::Work::kDisk, [&files = committer_.directory().files(), path = path_,
+                                           reserved = std::move(reserved_)]() mutable {
+    if (auto removed = files.remove(path); !removed) {
+      log_warning("{}", removed.error().describe());
+      reserved.keep_for_good();
+    }
   });
 }
 
@@ -37,6 +47,10 @@ net::Task<Result<void>> FillRun::download(Deadline first_byte) {
   if (!opened) co_return std::unexpected(opened.error());
   stream_ = std::move(*opened);
   if (auto problem = find_size_problem(stream_->head())) co_return std::unexpected(*problem);
+  const Bytes size = stream_->head().size.value_or(committer_.budget().ahead_of(Bytes{0}));
+  auto reserved = co_await committer_.budget().reserve(reserved_, size,
+                                                       earlier(first_byte, Deadline::after(kSpacePatience)));
+  if (!reserved) co_return reserved;
   auto file = co_await open_file();
   if (!file) co_return file;
   state_->publish_head(stream_->head().size, stream_->head().content_type);
@@ -107,6 +121,8 @@ net::Task<Result<void>> FillRun::store() {
   for (;;) {
     while (received_.empty() && !is_received_whole_ && !receive_error_) co_await has_received_.wait();
     if (!received_.empty()) {
+      auto reserved = co_await reserve_for_chunks();
+      if (!reserved) co_return reserved;
       auto stored = co_await store_chunks();
       if (!stored) co_return stored;
       state_->publish_front(store_->front);
@@ -119,6 +135,19 @@ net::Task<Result<void>> FillRun::store() {
     } else {
       co_return Result<void>{};
     }
+  }
+}
+
+// More chunks may arrive meanwhile: they are all stored at once, so all of them are counted.
+net::Task<Result<void>> FillRun::reserve_for_chunks() {
+  for (;;) {
+    std::uint64_t needed = store_->front;
+    for (const Chunk& chunk : received_) needed += chunk.length;
+    if (needed <= reserved_.size().count) co_return Result<void>{};
+    DiskBudget& budget = committer_.budget();
+    const Bytes size = budget.ahead_of(Bytes{needed});
+    auto reserved = co_await budget.reserve(reserved_, size, Deadline::after(kSpacePatience));
+    if (!reserved) co_return reserved;
   }
 }
 
@@ -145,6 +174,7 @@ net::Task<Result<void>> FillRun::store_chunks() {
         return Stored{.store = std::move(store), .chunks = std::move(chunks), .result = std::move(result)};
       });
   store_ = std::move(done.store);
+  reserved_.note_written(Bytes{store_->front});
   for (Chunk& chunk : done.chunks) free_.push_back(std::move(chunk));
   has_freed_.notify();
   co_return std::move(done.result);
@@ -164,13 +194,14 @@ Result<void> FillRun::verify() {
                    fmt::format("the bytes from {} are not {}: their digest is {}",
                                state_->key().registry.str(), wanted.to_string(), found.to_string()));
   }
+  reserved_.shrink_to(Bytes{store_->front});
   state_->publish_verified(Bytes{store_->front});
   store_.reset();
   return {};
 }
 
 net::Task<Result<void>> FillRun::commit() {
-  co_return co_await committer_.commit(state_, std::exchange(path_, {}));
+  co_return co_await committer_.commit(state_, std::exchange(path_, {}), std::move(reserved_));
 }
 
 }  // namespace layover::cache

@@ -12,6 +12,7 @@
 
 #include "base/deadline.h"
 #include "cache/committer.h"
+#include "cache/disk_budget.h"
 #include "cache/fill_state.h"
 #include "cache/hasher.h"
 #include "cache/source.h"
@@ -68,6 +69,7 @@ class FillRun {
   net::Task<Result<void>> open_file();
   net::Task<void> receive();
   net::Task<Result<void>> store();
+  net::Task<Result<void>> reserve_for_chunks();
   net::Task<Result<void>> store_chunks();
   Result<void> verify();
   std::optional<Error> find_size_problem(const SourceHead& head) const;
@@ -78,6 +80,7 @@ class FillRun {
 
   std::unique_ptr<SourceStream> stream_;
   std::string path_;  // of the partial file; empty once it is renamed or removed
+  Reservation reserved_;
   std::optional<Store> store_;
   std::deque<Chunk> received_;
   std::vector<Chunk> free_;

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "cache/cache.h"
+#include "cache/eviction.h"
 #include "cache/sweep.h"
 #include "net/offload.h"
 
@@ -24,6 +25,23 @@ constexpr std::chrono::minutes kPendingTime{5};
 constexpr std::size_t kPendingPerContent = 16;
 constexpr std::size_t kPendingSweep = 1024;
 constexpr std::size_t kPendingLimit = 4096;
+
+/// kNotFound or kCorrupt where the file is not what the index says.
+Result<UniqueFd> open_file_of(const Directory& directory, const oci::Digest& digest, Bytes size) {
+  const std::string path = directory.blob_file(digest);
+  auto file = directory.files().open(path, O_RDONLY, 0);
+  if (!file) return file;
+  auto status = directory.files().status(file->get());
+  if (!status) return std::unexpected(status.error());
+  if (status->size == size) return file;
+  return failure(
+      ErrorCode::kCorrupt, ErrorSource::kDisk,
+      fmt::format("{} has {} bytes where the index says {}", path, status->size.count, size.count));
+}
+
+bool is_no_longer_there(const Error& error) {
+  return error.code() == ErrorCode::kNotFound || error.code() == ErrorCode::kCorrupt;
+}
 
 }  // namespace
 
@@ -152,6 +170,7 @@ net::Task<Result<std::optional<Opened>>> LoopCache::open_stored(const ContentReq
   Opened opened{
       .how = permission->how, .media_type = std::move(permission->media_type), .memory = {}, .reader = {}};
   const Bytes size = stored.content->size;
+  touches_.note(request.digest, stored.content->used, cache_.clock().wall_now());
   if (request.tag) {
     std::vector<Change> changes;
     changes.emplace_back(*request.tag);
@@ -161,40 +180,40 @@ net::Task<Result<std::optional<Opened>>> LoopCache::open_stored(const ContentReq
     opened.memory = std::move(stored.small);
     co_return std::optional(std::move(opened));
   }
-  FileSystem& files = cache_.directory().files();
-  auto fd = co_await net::offload(
-      net::Work::kDisk,
-      [&files, path = cache_.directory().blob_file(request.digest), size]() -> Result<UniqueFd> {
-        auto file = files.open(path, O_RDONLY, 0);
-        if (!file) return file;
-        auto status = files.status(file->get());
-        if (!status) return std::unexpected(status.error());
-        if (status->size == size) return file;
-        return failure(
-            ErrorCode::kCorrupt, ErrorSource::kDisk,
-            fmt::format("{} has {} bytes where the index says {}", path, status->size.count, size.count));
-      });
+  auto fd = co_await net::offload(net::Work::kDisk, [&directory = cache_.directory(), digest = request.digest,
+                                                     size] { return open_file_of(directory, digest, size); });
   if (fd) {
     opened.reader.emplace(Content{.fd = std::move(*fd), .size = size});
     co_return std::optional(std::move(opened));
   }
-  if (fd.error().code() != ErrorCode::kNotFound && fd.error().code() != ErrorCode::kCorrupt) {
-    co_return std::unexpected(fd.error());
-  }
-  auto removed = co_await drop_damaged(request.digest, fd.error());
+  if (!is_no_longer_there(fd.error())) co_return std::unexpected(fd.error());
+  auto removed = co_await drop_damaged(request.digest);
   if (!removed) co_return std::unexpected(removed.error());
   co_return std::optional<Opened>();
 }
 
-// Moves a stored file that is not what its entry says out of the way and forgets it.
-net::Task<Result<void>> LoopCache::drop_damaged(const oci::Digest& digest, const Error& problem) {
-  log_error("a stored blob is missing or damaged and will be downloaded again: {}", problem.describe());
+// Moves a stored file that is not what its entry says out of the way and forgets it; nothing where it was
+// evicted or replaced since.
+net::Task<Result<void>> LoopCache::drop_damaged(const oci::Digest& digest) {
+  auto claimed = co_await cache_.directory().claims().claim(digest);
+  // The jobs share the claim: they may outlive the task.
+  const auto claim = std::make_shared<const Claim>(std::move(claimed));
+  const auto entry = snapshot().content(digest);
+  if (!entry) co_return Result<void>{};
+  auto file = co_await net::offload(net::Work::kDisk, [&directory = cache_.directory(), claim, entry] {
+    return open_file_of(directory, claim->digest(), entry->size);
+  });
+  if (file) co_return Result<void>{};
+  if (!is_no_longer_there(file.error())) co_return std::unexpected(file.error());
+  log_error("a stored blob is missing or damaged and will be downloaded again: {}", file.error().describe());
   auto moved = co_await net::offload(
-      net::Work::kDisk, [&directory = cache_.directory(), digest] { return directory.quarantine(digest); });
+      net::Work::kDisk, [&directory = cache_.directory(), claim] { return directory.quarantine(*claim); });
   if (!moved) log_error("it could not be moved to quarantine: {}", moved.error().describe());
   std::vector<Change> changes;
   changes.emplace_back(RemoveContent{.digest = digest});
-  co_return co_await writer().write(std::move(changes));
+  auto written = co_await writer().write(std::move(changes));
+  cache_.budget().note_change();
+  co_return written;
 }
 
 // Nothing where there is reason to look into the index again.
@@ -271,6 +290,10 @@ void LoopCache::remember_tag(PutTag tag) {
 }
 
 void LoopCache::start_sweep() { housekeeping_.spawn(adopt_unknown_files(cache_)); }
+
+void LoopCache::start_eviction() {
+  housekeeping_.spawn(keep_within_limits(cache_, std::make_shared<SampledLastUse>(Random::system())));
+}
 
 // The tags of one scope; those of others wait for those scopes' own right to the content.
 std::vector<PutTag> LoopCache::take_pending_tags(const FillKey& key, const Scope& scope) {

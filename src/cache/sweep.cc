@@ -104,21 +104,44 @@ ContentKind kind_of(FileSystem& files, const UnknownFile& file) {
   return bytes && oci::read_manifest(*bytes) ? ContentKind::kManifest : ContentKind::kBlob;
 }
 
+/// What adoption is about to do, found out under the claim: nothing where the file has got an entry, or
+/// has gone, since it was listed.
+net::Task<bool> is_still_unknown(Cache& cache, const UnknownFile& file, std::shared_ptr<const Claim> claim) {
+  co_return co_await net::offload(net::Work::kDisk, [&cache, file, claim] {
+    const auto status = cache.directory().files().status(file.path);
+    const bool is_unknown = status && status->size == file.size && !cache.index().knows(file.digest);
+    if (!is_unknown) cache.budget().forget_orphan(file.digest);
+    return is_unknown;
+  });
+}
+
+net::Task<void> put_aside(Cache& cache, const UnknownFile& file, std::shared_ptr<const Claim> claim) {
+  log_error("{} has not the bytes that its name says; it goes to quarantine", file.path);
+  auto moved = co_await net::offload(
+      net::Work::kDisk, [&directory = cache.directory(), claim] { return directory.quarantine(*claim); });
+  if (moved) {
+    cache.budget().forget_orphan(file.digest);
+  } else {
+    log_error("{}", moved.error().describe());
+  }
+}
+
 net::Task<bool> adopt(Cache& cache, const UnknownFile& file) {
-  const Directory& directory = cache.directory();
-  auto found = co_await hash_file(directory.files(), file.path, file.digest.algorithm());
+  auto found = co_await hash_file(cache.directory().files(), file.path, file.digest.algorithm());
   if (!found) {
     log_warning("{} stays unknown to the index: {}", file.path, found.error().describe());
     co_return false;
   }
+  auto claimed = co_await cache.directory().claims().claim(file.digest);
+  // The jobs share the claim: they may outlive the task.
+  const auto claim = std::make_shared<const Claim>(std::move(claimed));
+  const bool is_unknown = co_await is_still_unknown(cache, file, claim);
+  if (!is_unknown) co_return false;
   if (*found != file.digest) {
-    log_error("{} has not the bytes that its name says; it goes to quarantine", file.path);
-    auto moved = co_await net::offload(
-        net::Work::kDisk, [&directory, digest = file.digest] { return directory.quarantine(digest); });
-    if (!moved) log_error("{}", moved.error().describe());
+    co_await put_aside(cache, file, claim);
     co_return false;
   }
-  std::vector<Change> changes = co_await net::offload(net::Work::kDisk, [&cache, file] {
+  std::vector<Change> changes = co_await net::offload(net::Work::kDisk, [&cache, file, claim] {
     FileSystem& files = cache.directory().files();
     std::vector<Change> made;
     made.emplace_back(PutContent{.digest = file.digest,
@@ -129,12 +152,31 @@ net::Task<bool> adopt(Cache& cache, const UnknownFile& file) {
     return made;
   });
   auto written = co_await cache.writer().write(std::move(changes));
+  if (written) cache.budget().forget_orphan(file.digest);
   co_return written.has_value();
+}
+
+/// Stats alone, quickly: so that what is not adopted yet takes its part of the limit too. What a commit has
+/// in hand is counted there.
+void count_unknown(Cache& cache, unsigned number) {
+  for (const UnknownFile& file : find_unknown(cache, number)) {
+    const auto claim = cache.directory().claims().try_claim(file.digest);
+    if (!claim || cache.index().knows(file.digest)) continue;
+    const auto status = cache.directory().files().status(file.path);
+    if (status) cache.budget().note_orphan(file.digest, status->size);
+  }
 }
 
 }  // namespace
 
 net::Task<void> adopt_unknown_files(Cache& cache) {
+  for (unsigned number = 0; number < kFolders; ++number) {
+    auto counted = co_await net::offload(net::Work::kDisk, [&cache, number] {
+      count_unknown(cache, number);
+      return true;
+    });
+    (void)counted;
+  }
   std::size_t adopted = 0;
   for (unsigned number = 0; number < kFolders; ++number) {
     const auto unknown =
@@ -144,7 +186,10 @@ net::Task<void> adopt_unknown_files(Cache& cache) {
       if (is_adopted) ++adopted;
     }
   }
-  if (adopted > 0) log_info("took {} stored files into the index that it did not know", adopted);
+  if (adopted == 0) co_return;
+  log_info("took {} stored files into the index that it did not know", adopted);
+  cache.budget().note_change();
+  cache.budget().pressure()->notify();
 }
 
 }  // namespace layover::cache

@@ -132,11 +132,16 @@ FillFamilies::FillFamilies(const FamilyContext& context)
       results(counter(context, "layover_fills_total", "Downloads into the cache that ended.",
                       {label<FillResult>("result", kFillResults)})) {}
 
+EvictionFamilies::EvictionFamilies(const FamilyContext& context)
+    : objects(counter(context, "layover_evicted_objects_total", "Contents removed to make room.")),
+      bytes(counter(context, "layover_evicted_bytes_total", "Bytes of content removed to make room.")) {}
+
 Metrics::Families::Families(const MetricsOptions& options)
     : context{options.loops, registry_label(options.registries)},
       client(context),
       upstream(context),
       fill(context),
+      eviction(context),
       build_info_(make_build_info(options)) {}
 
 std::vector<MetricFamily> Metrics::Families::Collect() const {
@@ -145,7 +150,8 @@ std::vector<MetricFamily> Metrics::Families::Collect() const {
        {&client.http_requests, &client.http_request_duration, &client.time_to_first_byte, &client.sent_bytes,
         &client.saved_bytes, &client.stale_served, &client.client_aborts, &client.access_denied,
         &client.connections, &upstream.requests, &upstream.received_bytes, &upstream.request_duration,
-        &upstream.errors, &upstream.digest_mismatches, &fill.active, &fill.readers, &fill.results}) {
+        &upstream.errors, &upstream.digest_mismatches, &fill.active, &fill.readers, &fill.results,
+        &eviction.objects, &eviction.bytes}) {
     families.push_back(family->collect());
   }
   collect_cache(families);
@@ -170,6 +176,11 @@ void Metrics::Families::collect_cache(std::vector<MetricFamily>& families) const
   const CacheFigures figures = read_cache_figures_();
   families.push_back(single_value(MetricType::Gauge, "layover_cache_bytes", "Bytes of content stored.",
                                   static_cast<double>(figures.stored.count)));
+  if (figures.limit.count > 0) {
+    families.push_back(single_value(MetricType::Gauge, "layover_cache_max_bytes",
+                                    "Bytes that the cache may hold, its index included.",
+                                    static_cast<double>(figures.limit.count)));
+  }
   MetricFamily objects = single_value(MetricType::Gauge, "layover_cache_objects", "Contents stored.",
                                       static_cast<double>(figures.manifests));
   objects.metric.push_back(objects.metric.front());

@@ -54,6 +54,13 @@ struct FillFamilies {
   Family results;
 };
 
+struct EvictionFamilies {
+  explicit EvictionFamilies(const FamilyContext& context);
+
+  Family objects;
+  Family bytes;
+};
+
 /// Thread-safe.
 class Metrics::Families final : public prometheus::Collectable {
  public:
@@ -65,6 +72,7 @@ class Metrics::Families final : public prometheus::Collectable {
   ClientFamilies client;
   UpstreamFamilies upstream;
   FillFamilies fill;
+  EvictionFamilies eviction;
   std::atomic<bool> is_cache_degraded = false;
 
   void read_cache_figures_with(std::function<CacheFigures()> read);

@@ -36,6 +36,7 @@ struct CacheFigures {
   std::uint64_t manifests = 0;
   std::uint64_t blobs = 0;
   Bytes index;
+  Bytes limit;  // on all that the cache holds; 0 where there is none, and then left out of the scrape
 };
 
 struct MetricsOptions {
@@ -71,6 +72,8 @@ class Metrics {
   Gauge fills_active() const;
   Gauge fill_readers() const;
   Counter fills(FillResult result) const;
+  Counter evicted_objects() const;
+  Counter evicted_bytes() const;
   Counter digest_mismatches(RegistryLabel registry) const;
 
   Gauge connections(Side side) const;

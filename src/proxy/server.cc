@@ -36,7 +36,7 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
   std::unique_ptr<Server> server(new Server(std::move(options)));
   if (auto opened = server->open(); !opened) return std::unexpected(opened.error());
   server->start_loops();
-  server->workers_.back()->start_sweep();
+  server->workers_.back()->start_housekeeping();
   return server;
 }
 
@@ -78,7 +78,8 @@ Result<void> Server::open() {
     return metrics::CacheFigures{.stored = Bytes{totals.bytes},
                                  .manifests = totals.manifests,
                                  .blobs = totals.blobs,
-                                 .index = cache_->index().used()};
+                                 .index = cache_->index().used(),
+                                 .limit = cache_->budget().limits().max_size};
   });
   return {};
 }

@@ -113,9 +113,11 @@ void Worker::join() {
   if (thread_.joinable()) thread_.join();
 }
 
-void Worker::start_sweep() {
+void Worker::start_housekeeping() {
   mailbox()->post([this] {
-    if (on_loop_ != nullptr) on_loop_->cache.start_sweep();
+    if (on_loop_ == nullptr) return;  // stopping
+    on_loop_->cache.start_eviction();
+    on_loop_->cache.start_sweep();
   });
 }
 

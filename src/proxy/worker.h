@@ -36,8 +36,8 @@ class Worker {
   /// the first is joined, since they share the offload pool.
   void stop();
   void join();
-  /// Starts the cache's background sweep on this loop.
-  void start_sweep();
+  /// Starts the cache's background work on this loop: eviction and the sweep.
+  void start_housekeeping();
 
   const std::shared_ptr<net::Mailbox>& mailbox() const { return mailbox_; }
   /// Accepts connections at the listening descriptor, on this loop, and gives each to `hand_out`.

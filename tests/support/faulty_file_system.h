@@ -3,13 +3,16 @@
 
 #include <array>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/file_system.h"
+#include "tests/support/size_ledger.h"
 
 namespace layover::test {
 
@@ -24,15 +27,19 @@ enum class Call {
   kMakeDirectories,
   kStatus,
   kList,
+  kSpace,
   kSetAttribute,
   kAttribute,
 };
-inline constexpr std::size_t kCalls = 12;
+inline constexpr std::size_t kCalls = 13;
 
 /// Thread-safe.
 class FaultyFileSystem final : public FileSystem {
  public:
   ~FaultyFileSystem() override { release(); }
+
+  /// Of all that is written through this door.
+  SizeLedger ledger;
 
   /// After `skip` more calls of that kind, one fails with `code`.
   void fail(Call call, unsigned skip, ErrorCode code) {
@@ -63,6 +70,11 @@ class FaultyFileSystem final : public FileSystem {
     const std::lock_guard lock(mutex_);
     return of(call).waiting;
   }
+  /// What `space` says is free from now on is `free()`: called on the pool.
+  void set_free_space(std::function<Bytes()> free) {
+    const std::lock_guard lock(mutex_);
+    free_space_ = std::move(free);
+  }
   unsigned calls(Call call) {
     const std::lock_guard lock(mutex_);
     return of(call).calls;
@@ -76,9 +88,12 @@ class FaultyFileSystem final : public FileSystem {
     if (auto fault = enter(Call::kWriteAt)) {
       // A full disk takes a part first.
       (void)system_.write_at(fd, data.first(data.size() / 2), offset);
+      ledger.wrote(fd);
       return std::unexpected(*fault);
     }
-    return system_.write_at(fd, data, offset);
+    auto written = system_.write_at(fd, data, offset);
+    ledger.wrote(fd);
+    return written;
   }
   Result<std::size_t> read_at(int fd, std::span<std::byte> data, std::uint64_t offset) override {
     if (auto fault = enter(Call::kReadAt)) return std::unexpected(*fault);
@@ -94,11 +109,11 @@ class FaultyFileSystem final : public FileSystem {
   }
   Result<void> rename(const std::string& from, const std::string& to) override {
     if (auto fault = enter(Call::kRename)) return std::unexpected(*fault);
-    return system_.rename(from, to);
+    return ledger.take_away(to, [&] { return system_.rename(from, to); });
   }
   Result<void> remove(const std::string& path) override {
     if (auto fault = enter(Call::kRemove)) return std::unexpected(*fault);
-    return system_.remove(path);
+    return ledger.take_away(path, [&] { return system_.remove(path); });
   }
   Result<void> make_directories(const std::string& path) override {
     if (auto fault = enter(Call::kMakeDirectories)) return std::unexpected(*fault);
@@ -115,6 +130,13 @@ class FaultyFileSystem final : public FileSystem {
   Result<std::vector<std::string>> list(const std::string& path) override {
     if (auto fault = enter(Call::kList)) return std::unexpected(*fault);
     return system_.list(path);
+  }
+  Result<FileSystemSpace> space(const std::string& path) override {
+    if (auto fault = enter(Call::kSpace)) return std::unexpected(*fault);
+    auto space = system_.space(path);
+    const std::lock_guard lock(mutex_);
+    if (space && free_space_) space->available = free_space_();
+    return space;
   }
   Result<void> set_attribute(int fd, const std::string& name, std::string_view value) override {
     if (auto fault = enter(Call::kSetAttribute)) return std::unexpected(*fault);
@@ -156,6 +178,7 @@ class FaultyFileSystem final : public FileSystem {
   std::mutex mutex_;
   std::condition_variable released_;
   std::array<State, kCalls> states_;
+  std::function<Bytes()> free_space_;
 };
 
 }  // namespace layover::test

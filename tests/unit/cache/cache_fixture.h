@@ -117,12 +117,15 @@ inline net::Task<Result<cache::Described>> head(cache::LoopCache& cache, cache::
 
 class CacheFixture {
  public:
-  explicit CacheFixture(unsigned loops = 1, bool complete_abandoned = true)
+  /// With limits on space, eviction runs on the first loop.
+  explicit CacheFixture(unsigned loops = 1, bool complete_abandoned = true, cache::SpaceLimits space = {})
       : metrics(
             {.registries = {"r.example", "other.example"}, .loops = loops, .version = {}, .revision = {}}),
         loops_(loops),
-        complete_abandoned_(complete_abandoned) {
+        complete_abandoned_(complete_abandoned),
+        space_(space) {
     open();
+    files.ledger.start_over();  // without the directory's own files
   }
   CacheFixture(const CacheFixture&) = delete;
   CacheFixture& operator=(const CacheFixture&) = delete;
@@ -201,8 +204,12 @@ class CacheFixture {
     cache_.reset();
   }
   void open() {
-    auto opened = cache::Cache::open(
-        files, clock, metrics, {.path = path(), .loops = loops_, .complete_abandoned = complete_abandoned_});
+    auto opened = cache::Cache::open(files, clock, metrics,
+                                     {.path = path(),
+                                      .loops = loops_,
+                                      .complete_abandoned = complete_abandoned_,
+                                      .space = space_,
+                                      .touch_interval = std::chrono::milliseconds(5)});
     if (!opened) throw std::runtime_error(opened.error().describe());
     cache_ = std::move(*opened);
     for (unsigned i = 0; i < loops_; ++i) {
@@ -212,16 +219,27 @@ class CacheFixture {
         return std::make_unique<cache::LoopCache>(*cache_, loop(i).loop());
       }));
     }
+    if (space_.max_size.count > 0 || space_.min_free.count > 0) {
+      loop(0).call([this] {
+        on_loop(0).start_eviction();
+        return 0;
+      });
+    }
   }
   void reopen() {
     close();
     open();
+  }
+  void reopen_with(cache::SpaceLimits space) {
+    space_ = space;
+    reopen();
   }
 
  private:
   TemporaryDirectory directory_;
   const unsigned loops_;
   const bool complete_abandoned_;
+  cache::SpaceLimits space_;
   std::unique_ptr<cache::Cache> cache_;
   std::vector<std::unique_ptr<LoopThread>> threads_;
   std::vector<std::unique_ptr<cache::LoopCache>> loop_caches_;

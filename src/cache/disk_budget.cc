@@ -1,0 +1,298 @@
+// All sums are made under one lock, and the index's totals are read inside it: a commit is counted by its
+// reservation until the index has it, an eviction by its hold before the index forgets it. So bytes may
+// count twice for a moment, but never not at all.
+#include "cache/disk_budget.h"
+
+#include <algorithm>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "net/offload.h"
+
+namespace layover::cache {
+
+namespace {
+
+/// Ahead of the bytes of a download whose size upstream does not tell.
+constexpr std::uint64_t kStep = std::uint64_t{16} << 20;
+/// How old the file system's figure may be, and how long unlinked bytes may take to become free.
+constexpr std::chrono::seconds kFigureAge{1};
+constexpr std::chrono::seconds kComplaintInterval{60};
+constexpr std::int64_t kPlenty = std::numeric_limits<std::int64_t>::max() / 4;
+
+std::uint64_t above(std::uint64_t a, std::uint64_t b) { return a > b ? a - b : 0; }
+
+}  // namespace
+
+/// Known to eviction as long as it lives.
+class DiskBudget::WaitingEntry {
+ public:
+  WaitingEntry(DiskBudget& budget, Waiting waiting) : budget_(budget), waiting_(waiting) {
+    const std::lock_guard lock(budget_.mutex_);
+    budget_.waiting_.insert(&waiting_);
+  }
+  WaitingEntry(const WaitingEntry&) = delete;
+  WaitingEntry& operator=(const WaitingEntry&) = delete;
+  ~WaitingEntry() {
+    const std::lock_guard lock(budget_.mutex_);
+    budget_.waiting_.erase(&waiting_);
+  }
+
+ private:
+  DiskBudget& budget_;
+  const Waiting waiting_;
+};
+
+DiskBudget::DiskBudget(FileSystem& files, const Index& index, std::string path, SpaceLimits limits)
+    : files_(files), index_(index), path_(std::move(path)), limits_(limits) {}
+
+net::Task<Result<void>> DiskBudget::reserve(Reservation& reservation, Bytes size, Deadline deadline) {
+  if (size <= reservation.size()) co_return Result<void>{};
+  const std::uint64_t more = size.count - reservation.size().count;
+  std::unique_ptr<WaitingEntry> entry;
+  for (;;) {
+    const auto seen = room_->version();
+    if (must_refresh() || (entry && limits_.min_free.count > 0)) {
+      auto refreshed = co_await net::offload(net::Work::kDisk, [this] { return refresh(); });
+      (void)refreshed;  // where it fails, writing will tell
+    }
+    switch (try_grow(reservation, more)) {
+      case Verdict::kGranted: co_return Result<void>{};
+      case Verdict::kNever:
+        co_return refuse(size, size > limits_.max_size && limits_.max_size.count > 0
+                                   ? "that is more than cache.max_size"
+                                   : "there is nothing left to evict");
+      case Verdict::kWait: break;
+    }
+    if (deadline.has_passed()) co_return refuse(size, "eviction has not made it in time");
+    if (!entry) {
+      entry =
+          std::make_unique<WaitingEntry>(*this, Waiting{.wanted = more, .held = reservation.size().count});
+    }
+    pressure_->notify();
+    // Space that others free on the file system announces itself to nobody.
+    const auto until = limits_.min_free.count > 0 ? earlier(deadline, Deadline::after(kFigureAge)) : deadline;
+    auto changed = co_await room_->changed(seen, until);
+    (void)changed;  // either way: look again
+  }
+}
+
+DiskBudget::Verdict DiskBudget::try_grow(Reservation& reservation, std::uint64_t more) {
+  bool is_above_high_water = false;
+  {
+    const std::lock_guard lock(mutex_);
+    const Verdict verdict = verdict_locked(reservation, more);
+    if (verdict != Verdict::kGranted) return verdict;
+    reserved_ += more;
+    unwritten_ += more;
+    granted_ever_ += more;
+    disk_room_ -= static_cast<std::int64_t>(more);
+    reservation.size_ += more;
+    const std::uint64_t limit = limits_.max_size.count;
+    is_above_high_water = limit > 0 && used_locked() > limit - low_water_gap() / 2;
+  }
+  if (is_above_high_water) pressure_->notify();
+  return Verdict::kGranted;
+}
+
+DiskBudget::Verdict DiskBudget::verdict_locked(const Reservation& reservation, std::uint64_t more) const {
+  const std::uint64_t limit = limits_.max_size.count;
+  const bool fits = limit == 0 || used_locked() + more <= limit;
+  const bool leaves_free = limits_.min_free.count == 0 || static_cast<std::int64_t>(more) <= disk_room_;
+  if (fits && leaves_free) return Verdict::kGranted;
+  if (limit > 0 && reservation.size_ + more > above(limit, index_.used_with_small().count)) {
+    return Verdict::kNever;
+  }
+  std::uint64_t held_by_waiting = 0;
+  for (const Waiting* waiting : waiting_) held_by_waiting += waiting->held;
+  // What running downloads give back, or bring to evict, is worth waiting for; so is an adoption.
+  const bool can_others_help = orphaned_ > 0 || reserved_ > std::max(held_by_waiting, reservation.size_);
+  const bool can_eviction_help = !is_exhausted_ && fits_beside_what_stays(more);
+  return can_others_help || can_eviction_help ? Verdict::kWait : Verdict::kNever;
+}
+
+// Whether removing everything that can be removed would be enough: if not, nothing is removed for it.
+bool DiskBudget::fits_beside_what_stays(std::uint64_t more) const {
+  const std::uint64_t stored = index_.totals().bytes;
+  const std::uint64_t limit = limits_.max_size.count;
+  if (limit > 0 && above(used_locked(), stored) + more > limit) return false;
+  return limits_.min_free.count == 0 ||
+         static_cast<std::int64_t>(more) <= disk_room_ + static_cast<std::int64_t>(stored + reserved_);
+}
+
+bool DiskBudget::must_refresh() const {
+  if (limits_.min_free.count == 0) return false;
+  const std::lock_guard lock(mutex_);
+  return Deadline::Clock::now() - refreshed_ >= kFigureAge;
+}
+
+// What is written while we look counts as unwritten here, and may be missing from the free space too:
+// that errs on the safe side.
+bool DiskBudget::refresh() {
+  std::uint64_t unwritten = 0;
+  std::uint64_t granted_before = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    unwritten = unwritten_;
+    granted_before = granted_ever_;
+  }
+  const auto space = files_.space(path_);
+  if (!space) log_warning("the free space of the cache is unknown: {}", space.error().describe());
+  const std::lock_guard lock(mutex_);
+  refreshed_ = Deadline::Clock::now();
+  unwritten += granted_ever_ - granted_before;
+  disk_room_ = space ? static_cast<std::int64_t>(space->available.count) -
+                           static_cast<std::int64_t>(limits_.min_free.count + unwritten)
+                     : kPlenty;
+  return space.has_value();
+}
+
+SpaceDemand DiskBudget::demand() {
+  if (limits_.min_free.count > 0) refresh();
+  const std::lock_guard lock(mutex_);
+  const std::uint64_t limit = limits_.max_size.count;
+  const std::uint64_t wanted = wanted_locked();
+  std::uint64_t excess = 0;
+  bool is_passed = false;
+  if (limit > 0) {
+    const std::uint64_t used = used_locked();
+    is_passed = used > limit;
+    excess = above(used + std::max(wanted, low_water_gap()), limit);
+  }
+  if (limits_.min_free.count > 0) {
+    if (Deadline::Clock::now() - unlinked_at_ >= kFigureAge) unlinked_ = 0;
+    const auto missing =
+        static_cast<std::int64_t>(wanted) - disk_room_ - static_cast<std::int64_t>(unlinked_);
+    if (missing > 0) {
+      is_passed = true;
+      excess = std::max(excess, static_cast<std::uint64_t>(missing));
+    }
+  }
+  return {.excess = Bytes{excess}, .is_urgent = is_passed || !waiting_.empty(), .epoch = epoch_};
+}
+
+// Where all of them could not fit at once, room for half the limit will do for a start.
+std::uint64_t DiskBudget::wanted_locked() const {
+  std::uint64_t sum = 0;
+  std::uint64_t largest = 0;
+  for (const Waiting* waiting : waiting_) {
+    if (!fits_beside_what_stays(waiting->wanted)) continue;
+    sum += waiting->wanted;
+    largest = std::max(largest, waiting->wanted);
+  }
+  const std::uint64_t limit = limits_.max_size.count;
+  return limit == 0 ? sum : std::min(sum, std::max(largest, limit / 2));
+}
+
+std::uint64_t DiskBudget::used_locked() const {
+  return index_.totals().bytes + index_.used_with_small().count + reserved_ + orphaned_;
+}
+
+Bytes DiskBudget::used() const {
+  const std::lock_guard lock(mutex_);
+  return Bytes{used_locked()};
+}
+
+Bytes DiskBudget::ahead_of(Bytes needed) const {
+  const std::uint64_t limit = limits_.max_size.count;
+  if (limit == 0) return Bytes{needed.count + kStep};
+  const std::uint64_t most = above(limit, index_.used_with_small().count);
+  return std::max(needed, Bytes{std::min(needed.count + std::min(kStep, limit / 8), most)});
+}
+
+Reservation DiskBudget::hold(Bytes bytes) {
+  Reservation held(*this);
+  held.size_ = bytes.count;
+  held.written_ = bytes.count;
+  const std::lock_guard lock(mutex_);
+  reserved_ += bytes.count;
+  return held;
+}
+
+void DiskBudget::give_back(std::uint64_t bytes, std::uint64_t unwritten) {
+  {
+    const std::lock_guard lock(mutex_);
+    reserved_ -= bytes;
+    unwritten_ -= unwritten;
+    disk_room_ += static_cast<std::int64_t>(unwritten);
+    ++epoch_;
+    is_exhausted_ = false;
+  }
+  room_->notify();
+}
+
+void DiskBudget::note_written(std::uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  unwritten_ -= bytes;
+}
+
+void DiskBudget::note_orphan(const oci::Digest& digest, Bytes size) {
+  {
+    const std::lock_guard lock(mutex_);
+    std::uint64_t& known = orphans_[digest];
+    orphaned_ += size.count - known;
+    known = size.count;
+  }
+  pressure_->notify();
+}
+
+void DiskBudget::forget_orphan(const oci::Digest& digest) {
+  const std::lock_guard lock(mutex_);
+  const auto found = orphans_.find(digest);
+  if (found == orphans_.end()) return;
+  orphaned_ -= found->second;
+  orphans_.erase(found);
+}
+
+void DiskBudget::note_exhausted(std::uint64_t epoch) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (epoch != epoch_ || is_exhausted_) return;
+    is_exhausted_ = true;
+  }
+  room_->notify();
+}
+
+void DiskBudget::note_change() { give_back(0, 0); }
+
+void DiskBudget::note_unlinked(Bytes bytes) {
+  const std::lock_guard lock(mutex_);
+  unlinked_ += bytes.count;
+  unlinked_at_ = Deadline::Clock::now();
+}
+
+std::unexpected<Error> DiskBudget::refuse(Bytes size, std::string_view why) {
+  Error error(ErrorCode::kNoSpace, ErrorSource::kDisk,
+              fmt::format("the cache has no room for {} bytes: {}", size.count, why));
+  const auto now = Deadline::Clock::now();
+  bool must_complain = false;
+  {
+    const std::lock_guard lock(mutex_);
+    must_complain = complained_ == Deadline::Clock::time_point{} || now - complained_ >= kComplaintInterval;
+    if (must_complain) complained_ = now;
+  }
+  if (must_complain) {
+    log_warning("{} (cache.max_size is {} bytes, of which {} are used; cache.min_free is {} bytes)",
+                error.message(), limits_.max_size.count, used().count, limits_.min_free.count);
+  }
+  return std::unexpected(std::move(error));
+}
+
+void Reservation::note_written(Bytes front) {
+  const std::uint64_t written = std::min(front.count, size_);
+  budget_->note_written(written - written_);
+  written_ = written;
+}
+
+void Reservation::shrink_to(Bytes size) {
+  if (size.count >= size_) return;
+  const std::uint64_t less = size_ - size.count;
+  const std::uint64_t written = std::min(written_, size.count);
+  budget_->give_back(less, less - (written_ - written));
+  written_ = written;
+  size_ = size.count;
+}
+
+}  // namespace layover::cache

@@ -1,0 +1,148 @@
+// How much the cache may lie on the disk, and who has been promised how much of it: a download reserves
+// its bytes before it writes them, and waits while eviction makes room. At every moment the files in
+// blobs/ and fills/ with all that is promised stay within the limit.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+
+#include "base/bytes.h"
+#include "base/deadline.h"
+#include "base/error.h"
+#include "base/file_system.h"
+#include "cache/index.h"
+#include "net/signal.h"
+#include "net/task.h"
+
+namespace layover::cache {
+
+/// 0 is no limit.
+struct SpaceLimits {
+  Bytes max_size;  // of all that the cache holds, its index included
+  Bytes min_free;  // what others are left on the file system
+};
+
+/// What eviction has to bring.
+struct SpaceDemand {
+  Bytes excess;            // to be removed; 0 where all is well
+  bool is_urgent = false;  // somebody waits, or the limit is passed: young content has to go too
+  std::uint64_t epoch = 0;
+};
+
+class Reservation;
+
+/// Shared by all loops; thread-safe. Outlives every reservation.
+class DiskBudget {
+ public:
+  /// `path` is the cache directory. Content that the index knows counts as stored.
+  DiskBudget(FileSystem& files, const Index& index, std::string path, SpaceLimits limits);
+
+  /// Makes `reservation` at least `size` bytes large, waiting for room until `deadline` at most. kNoSpace
+  /// where eviction cannot make that room. Loop thread; the owner of the task owns the reservation.
+  net::Task<Result<void>> reserve(Reservation& reservation, Bytes size, Deadline deadline);
+  /// Counts bytes that are on the disk already and that the index counts no more in a moment.
+  Reservation hold(Bytes bytes);
+  /// What a download of unknown size should have reserved when it needs `needed` bytes now.
+  Bytes ahead_of(Bytes needed) const;
+
+  /// A file under blobs/ that has no entry, for as long as that is so. Once per digest.
+  void note_orphan(const oci::Digest& digest, Bytes size);
+  void forget_orphan(const oci::Digest& digest);
+
+  /// Looks at the file system where that matters. Blocks: pool only.
+  SpaceDemand demand();
+  /// Nothing can be evicted, unless anything has changed since `epoch`: whoever waits for eviction alone
+  /// fails.
+  void note_exhausted(std::uint64_t epoch);
+  /// Content came or went in a way of which no reservation tells.
+  void note_change();
+  /// `bytes` were unlinked: free space follows once nobody reads them.
+  void note_unlinked(Bytes bytes);
+  /// Told whenever there may be something to evict.
+  const std::shared_ptr<net::Signal>& pressure() const { return pressure_; }
+
+  /// All that counts against max_size.
+  Bytes used() const;
+  SpaceLimits limits() const { return limits_; }
+
+ private:
+  friend class Reservation;
+  enum class Verdict { kGranted, kWait, kNever };
+  /// A reservation that waits: for how much more, and how much it has.
+  struct Waiting {
+    std::uint64_t wanted;
+    std::uint64_t held;
+  };
+  class WaitingEntry;
+
+  Verdict try_grow(Reservation& reservation, std::uint64_t more);
+  bool must_refresh() const;
+  bool refresh();
+  void give_back(std::uint64_t bytes, std::uint64_t unwritten);
+  void note_written(std::uint64_t bytes);
+  std::unexpected<Error> refuse(Bytes size, std::string_view why);
+  std::uint64_t used_locked() const;
+  std::uint64_t wanted_locked() const;
+  Verdict verdict_locked(const Reservation& reservation, std::uint64_t more) const;
+  bool fits_beside_what_stays(std::uint64_t more) const;
+  std::uint64_t low_water_gap() const { return limits_.max_size.count / 20; }
+
+  FileSystem& files_;
+  const Index& index_;
+  const std::string path_;
+  const SpaceLimits limits_;
+  const std::shared_ptr<net::Signal> room_ = std::make_shared<net::Signal>();
+  const std::shared_ptr<net::Signal> pressure_ = std::make_shared<net::Signal>();
+
+  mutable std::mutex mutex_;
+  std::uint64_t reserved_ = 0;
+  std::uint64_t unwritten_ = 0;  // the part of it that is not on the disk yet
+  std::uint64_t granted_ever_ = 0;
+  std::uint64_t orphaned_ = 0;
+  std::unordered_map<oci::Digest, std::uint64_t> orphans_;
+  std::set<const Waiting*> waiting_;
+  std::uint64_t epoch_ = 0;
+  bool is_exhausted_ = false;
+  std::int64_t disk_room_ = 0;  // what may still be promised before min_free is touched
+  Deadline::Clock::time_point refreshed_{};
+  std::uint64_t unlinked_ = 0;  // evicted a moment ago, perhaps not free yet
+  Deadline::Clock::time_point unlinked_at_{};
+  Deadline::Clock::time_point complained_{};
+};
+
+/// Bytes promised to one download; given back by its end, on any thread.
+class Reservation {
+ public:
+  explicit Reservation(DiskBudget& budget) : budget_(&budget) {}
+  Reservation(Reservation&& other) noexcept
+      : budget_(other.budget_),
+        size_(std::exchange(other.size_, 0)),
+        written_(std::exchange(other.written_, 0)) {}
+  Reservation& operator=(Reservation&&) = delete;
+  ~Reservation() {
+    if (size_ > 0) budget_->give_back(size_, size_ - written_);
+  }
+
+  Bytes size() const { return Bytes{size_}; }
+  /// The file has come so far; never more than the size.
+  void note_written(Bytes front);
+  /// Gives back what is above `size`.
+  void shrink_to(Bytes size);
+  /// The bytes stay on the disk: counted until the process ends.
+  void keep_for_good() { size_ = 0; }
+
+ private:
+  friend class DiskBudget;
+  DiskBudget* budget_;
+  std::uint64_t size_ = 0;
+  std::uint64_t written_ = 0;
+};
+
+}  // namespace layover::cache

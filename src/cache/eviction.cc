@@ -1,0 +1,116 @@
+// In batches, so that many small contents share one sync of the index. The order within a batch: claim,
+// count the bytes as held, remove the entries, unlink. A crash in between leaves a file without an entry,
+// which the sweep adopts.
+#include "cache/eviction.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "base/log.h"
+#include "cache/cache.h"
+#include "net/offload.h"
+
+namespace layover::cache {
+
+namespace {
+
+constexpr std::size_t kBatch = 32;
+/// Per content of a batch: the one used longest ago of 16 is among the oldest 6 % on average.
+constexpr std::size_t kDraws = 16;
+/// What came or was used this recently stays while nobody waits for room.
+constexpr std::chrono::seconds kYoung{60};
+
+/// Before an index that cannot be written is tried again.
+constexpr std::chrono::seconds kPauseAfterFailure{1};
+
+struct Victim {
+  Claim claim;
+  Reservation held;
+  Bytes size;
+};
+
+/// Shared with the jobs on the pool, which may outlive the task.
+using Victims = std::shared_ptr<std::vector<Victim>>;
+
+Victims claim_victims(Cache& cache, EvictionPolicy& policy, const SpaceDemand& demand) {
+  auto victims = std::make_shared<std::vector<Victim>>();
+  Bytes sum;
+  for (const ContentEntry& entry : policy.choose(cache.index())) {
+    if (sum >= demand.excess) break;
+    if (!demand.is_urgent && entry.record.used + kYoung > cache.clock().wall_now()) continue;
+    auto claim = cache.directory().claims().try_claim(entry.digest);
+    if (!claim) continue;  // it is being replaced
+    const auto record = cache.index().find(entry.digest);
+    if (!record) continue;  // somebody was quicker
+    sum.count += record->size.count;
+    victims->push_back(
+        {.claim = std::move(*claim), .held = cache.budget().hold(record->size), .size = record->size});
+  }
+  return victims;
+}
+
+/// Gives how many bytes are gone. What cannot be unlinked stays counted, and is adopted by the next start.
+Bytes unlink_all(Cache& cache, const std::vector<Victim>& victims) {
+  Bytes gone;
+  for (const Victim& victim : victims) {
+    const oci::Digest& digest = victim.claim.digest();
+    auto removed = cache.directory().files().remove(cache.directory().blob_file(digest));
+    if (removed) {
+      gone.count += victim.size.count;
+    } else {
+      log_error("evicted content stays on the disk: {}", removed.error().describe());
+      cache.budget().note_orphan(digest, victim.size);
+    }
+  }
+  cache.budget().note_unlinked(gone);
+  return gone;
+}
+
+net::Task<bool> evict(Cache& cache, Victims victims) {
+  std::vector<Change> changes;
+  for (const Victim& victim : *victims) changes.emplace_back(RemoveContent{.digest = victim.claim.digest()});
+  auto forgotten = co_await cache.writer().write(std::move(changes));
+  if (!forgotten) co_return false;  // logged by the writer
+  const Bytes gone =
+      co_await net::offload(net::Work::kDisk, [&cache, victims] { return unlink_all(cache, *victims); });
+  cache.count_evicted(victims->size(), gone);
+  log_debug("evicted {} contents, {} bytes", victims->size(), gone.count);
+  co_return true;
+}
+
+net::Task<void> evict_as_demanded(Cache& cache, std::shared_ptr<EvictionPolicy> policy) {
+  for (;;) {
+    const SpaceDemand demand =
+        co_await net::offload(net::Work::kDisk, [&cache] { return cache.budget().demand(); });
+    if (demand.excess.count == 0) co_return;
+    Victims victims = co_await net::offload(
+        net::Work::kDisk, [&cache, policy, demand] { return claim_victims(cache, *policy, demand); });
+    if (victims->empty()) {
+      if (demand.is_urgent) cache.budget().note_exhausted(demand.epoch);
+      co_return;
+    }
+    const bool is_evicted = co_await evict(cache, std::move(victims));
+    if (!is_evicted) co_await net::sleep_until(Deadline::after(kPauseAfterFailure));
+  }
+}
+
+}  // namespace
+
+std::vector<ContentEntry> SampledLastUse::choose(const Index& index) {
+  auto drawn = index.sample(kDraws * kBatch, random_);
+  std::ranges::sort(drawn, {}, [](const ContentEntry& entry) { return entry.record.used; });
+  if (drawn.size() > kBatch) drawn.erase(drawn.begin() + kBatch, drawn.end());
+  return drawn;
+}
+
+net::Task<void> keep_within_limits(Cache& cache, std::shared_ptr<EvictionPolicy> policy) {
+  for (;;) {
+    const auto seen = cache.budget().pressure()->version();
+    co_await evict_as_demanded(cache, policy);
+    auto changed = co_await cache.budget().pressure()->changed(seen, Deadline::never());
+    (void)changed;  // without a deadline there is nothing to fail
+  }
+}
+
+}  // namespace layover::cache
