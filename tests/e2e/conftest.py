@@ -4,6 +4,7 @@ its own. The registries live as long as the run; upstreams and layover are fresh
 import os
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.support.layover import BINARY, Layover  # noqa: E402
 from tests.support.site import PULLER, PUSHER, Site  # noqa: E402
 from tests.support.tls_authority import TlsAuthority  # noqa: E402
 from tests.support.token_server import ANONYMOUS, TokenServer  # noqa: E402
+from tests.support.way_out import WayOut  # noqa: E402
 
 REGISTRY_A, REGISTRY_B = "registry-a.test", "registry-b.test"
 BIG_LAYER = 300 << 20
@@ -63,14 +65,14 @@ def _token_server(authority):
     server = TokenServer(authority)
     server.add_account(*PUSHER, {"*": ["pull", "push"]})
     server.add_account(*PULLER, {"public/*": ["pull"], "private/*": ["pull"]})
-    server.accounts[ANONYMOUS].access = {"public/*": ["pull"]}
+    server.accounts[ANONYMOUS].access = {"public/*": ["pull"], "library/*": ["pull"]}
     yield server
     server.stop()
 
 
 @pytest.fixture
 def token_server(_token_server):
-    """The token service of both registries: anonymous may pull public/*, PULLER private/* too."""
+    """The token service of both registries: anonymous may pull public/* and library/*, PULLER private/* too."""
     _token_server.start()
     _token_server.reset()
     return _token_server
@@ -176,6 +178,28 @@ def containerd():
     engine = Containerd(directory)
     yield engine
     engine.stop()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def way_out():
+    """Where engines go when they leave layover; give them its environment."""
+    closed = WayOut()
+    yield closed
+    closed.stop()
+
+
+@pytest.fixture(scope="session")
+def architecture():
+    """This machine's, as images name it."""
+    return subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.fixture
+def short_directory():
+    """Short, since the path of a socket in it is limited to 107 bytes."""
+    directory = Path(tempfile.mkdtemp(prefix="layover-", dir="/tmp"))
+    yield directory
     shutil.rmtree(directory, ignore_errors=True)
 
 

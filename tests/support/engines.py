@@ -7,6 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
+from tests.support.machine import SharedDirectories, unmount_below
 from tests.support.processes import Process, run
 
 
@@ -64,12 +65,9 @@ class Containerd:
     does the pull, since the host itself does not exist."""
 
     NAMESPACE = "layover-tests"
-    # The shim's own directories, whatever the configuration says.
-    SHIM_DIRECTORIES = ("runc/layover-tests", "runc", "fifo", "s", "")
 
     def __init__(self, directory):
-        machine = [Path("/run/containerd") / name for name in self.SHIM_DIRECTORIES]
-        self._new_on_machine = [path for path in machine if not path.exists()]
+        self._machine = SharedDirectories(f"/run/containerd/runc/{self.NAMESPACE}", *SharedDirectories.SHIM)
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self._hosts = self.directory / "hosts"
@@ -117,15 +115,8 @@ class Containerd:
 
     def stop(self):
         self._process.stop()
-        for line in reversed(Path("/proc/mounts").read_text().splitlines()):
-            place = line.split()[1]
-            if place.startswith(f"{self.directory}/"):
-                run(["umount", "-l", place])
-        for path in self._new_on_machine:
-            try:
-                path.rmdir()
-            except OSError:
-                pass  # another containerd has put something there, or it was not made at all
+        unmount_below(self.directory)
+        self._machine.remove()
 
     def _ctr(self, *arguments, check=True, timeout=60):
         return run(["ctr", "--address", self._socket, "--namespace", self.NAMESPACE, *arguments],

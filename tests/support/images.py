@@ -7,6 +7,7 @@ import io
 import json
 import os
 import tarfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.processes import run
@@ -26,6 +27,14 @@ def cache():
     directory = ROOT / "build" / "test-cache"
     directory.mkdir(parents=True, exist_ok=True)
     return directory
+
+
+@dataclass(frozen=True)
+class PlatformImage:
+    digest: str      # of its manifest
+    config: str      # digest, which engines use as the image's id
+    blobs: set       # digests of config and layers
+    diff_ids: list   # digests of the unpacked layers, in order
 
 
 class Layout:
@@ -70,6 +79,19 @@ class Layout:
     def blob_digests(self):
         """Of configs and layers alone: what is fetched through /blobs/."""
         return {digest for digest in self.digests() if not self._is_manifest(digest)}
+
+    def of_platform(self, architecture):
+        """The one image that an engine on such a machine takes."""
+        top = self._json(self.digest)
+        digest = next((m["digest"] for m in top["manifests"] if m["platform"]["architecture"] == architecture),
+                      None) if "manifests" in top else self.digest
+        manifest = self._json(digest)
+        config = manifest["config"]["digest"]
+        return PlatformImage(digest, config, {config, *(layer["digest"] for layer in manifest["layers"])},
+                             self._json(config)["rootfs"]["diff_ids"])
+
+    def _json(self, digest):
+        return json.loads((self._blobs / digest.removeprefix("sha256:")).read_bytes())
 
     def _is_manifest(self, digest):
         path = self._blobs / digest.removeprefix("sha256:")
