@@ -14,6 +14,6 @@ TEST_PACKAGES=(catch2 libbenchmark-dev python3 clang-format-19)
 # registry and tools of the end-to-end tests.
 FULL_TEST_PACKAGES=(
   llvm-19 clang-tidy-19 python3-pytest curl jq openssl iproute2 lmdb-utils attr
-  docker-registry containerd/containerd runc/runc docker.io/dockerd skopeo umoci debootstrap busybox-static
-  nginx wrk
+  docker-registry containerd/containerd runc/runc docker.io/dockerd podman buildah skopeo umoci
+  debootstrap busybox-static nginx wrk
 )

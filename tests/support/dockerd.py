@@ -16,7 +16,7 @@ class Dockerd:
 
     def __init__(self, directory, mirror, environment):
         self.directory = Path(directory)
-        self._machine = SharedDirectories("/run/docker", *SharedDirectories.SHIM)
+        self._machine = SharedDirectories("/run/docker/plugins", "/run/docker", *SharedDirectories.SHIM)
         self._socket = f"unix://{self.directory}/docker.sock"
         # What an administrator writes into /etc/docker/daemon.json; the rest of it keeps this daemon apart.
         settings = {"registry-mirrors": [mirror], "data-root": f"{self.directory}/data",
