@@ -33,6 +33,20 @@ void add_serve(CLI::App& app, CommandLine& line) {
   }
 }
 
+CLI::App* add_healthcheck(CLI::App& app, CommandLine& line) {
+  CLI::App* healthcheck = app.add_subcommand("healthcheck", "Ask a running layover whether it is alive");
+  const auto take = [&line](const std::string& text) {
+    const auto endpoint = config::parse_endpoint(text);
+    if (!endpoint) throw CLI::ValidationError("--admin", text + " is no address and port");
+    line.checked_admin = *endpoint;
+  };
+  healthcheck
+      ->add_option_function<std::string>(
+          "--admin", take, "Its admin listener (default: " + to_string(line.checked_admin) + ")")
+      ->type_name("A:P");
+  return healthcheck;
+}
+
 }  // namespace
 
 std::expected<CommandLine, Exit> parse_command_line(int argc, const char* const* argv,
@@ -42,6 +56,7 @@ std::expected<CommandLine, Exit> parse_command_line(int argc, const char* const*
   app.set_version_flag("--version", "layover " + version);
   app.require_subcommand(1);
   add_serve(app, line);
+  const CLI::App* healthcheck = add_healthcheck(app, line);
   CLI::App* config = app.add_subcommand("config", "Work with configuration files");
   config->require_subcommand(1);
   CLI::App* check = config->add_subcommand("check", "Check a configuration file; silent if it is right");
@@ -56,6 +71,7 @@ std::expected<CommandLine, Exit> parse_command_line(int argc, const char* const*
   }
   if (check->parsed()) line.command = Command::kConfigCheck;
   if (show->parsed()) line.command = Command::kConfigShow;
+  if (healthcheck->parsed()) line.command = Command::kHealthcheck;
   return line;
 }
 

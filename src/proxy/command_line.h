@@ -8,13 +8,14 @@
 
 namespace layover::proxy {
 
-enum class Command { kServe, kConfigCheck, kConfigShow };
+enum class Command { kServe, kConfigCheck, kConfigShow, kHealthcheck };
 
 struct CommandLine {
   Command command = Command::kServe;
-  std::optional<std::string> config_file;  // for serve and config show: from -c
-  std::string checked_file;                // for config check
-  bool is_json = false;                    // for config show: for a machine, on one line
+  std::optional<std::string> config_file;                   // for serve and config show: from -c
+  std::string checked_file;                                 // for config check
+  bool is_json = false;                                     // for config show: for a machine, on one line
+  config::Endpoint checked_admin = config::Admin{}.listen;  // for healthcheck
   config::Overrides overrides;
 };
 

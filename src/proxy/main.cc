@@ -19,7 +19,9 @@
 #include "metrics/request_log.h"
 #include "net/offload.h"
 #include "proxy/command_line.h"
+#include "proxy/healthcheck.h"
 #include "proxy/server.h"
+#include "proxy/service_manager.h"
 
 #ifndef LAYOVER_VERSION
 #error "the build defines LAYOVER_VERSION"
@@ -70,6 +72,17 @@ int show_config(const proxy::CommandLine& line, const config::Environment& envir
   fmt::print("{}\n",
              config::show(*settings, line.is_json ? config::Layout::kOneLine : config::Layout::kIndented));
   return kOk;
+}
+
+int check_health(const config::Endpoint& admin) {
+  const auto health = proxy::check_health(admin, Deadline::after(proxy::kHealthcheckPatience));
+  if (health) return kOk;
+  fmt::print(stderr, "layover: {}\n", health.error().describe());
+  return kFailed;
+}
+
+void warn_of(const Result<void>& told) {
+  if (!told) log_warning("the service manager does not hear: {}", told.error().describe());
 }
 
 void greet(const proxy::Server& server, const config::Settings& settings) {
@@ -144,7 +157,10 @@ int serve(const proxy::CommandLine& line, const config::Environment& environment
     return kFailed;
   }
   greet(**server, *settings);
+  const auto service_manager = proxy::ServiceManager::of_process();
+  warn_of(service_manager.tell_ready());
   wait_for_end(signals);
+  warn_of(service_manager.tell_stopping());
   log_info("stopping: transfers may take up to {} more; a second signal ends them at once",
            std::chrono::ceil<std::chrono::seconds>(settings->shutdown.delay + settings->shutdown.grace));
   bool is_hurried = false;
@@ -164,6 +180,7 @@ int run(int argc, const char* const* argv) {
   const config::Environment environment = config::Environment::of_process();
   if (line->command == proxy::Command::kConfigCheck) return check_config(line->checked_file, environment);
   if (line->command == proxy::Command::kConfigShow) return show_config(*line, environment);
+  if (line->command == proxy::Command::kHealthcheck) return check_health(line->checked_admin);
   return serve(*line, environment);
 }
 

@@ -61,6 +61,16 @@ TEST_CASE("config show takes a file or none, and a form for machines") {
   CHECK(line->is_json);
 }
 
+TEST_CASE("healthcheck asks the default admin listener, or the one that is named") {
+  const auto line = parse({"healthcheck"});
+  REQUIRE(line);
+  CHECK(line->command == Command::kHealthcheck);
+  CHECK(to_string(line->checked_admin) == "127.0.0.1:5001");
+  const auto named = parse({"healthcheck", "--admin", "[::1]:7001"});
+  REQUIRE(named);
+  CHECK(to_string(named->checked_admin) == "[::1]:7001");
+}
+
 TEST_CASE("help and version end with 0, wrong usage with 2") {
   const auto status = [](std::vector<const char*> arguments) {
     const auto line = parse(std::move(arguments));
@@ -77,4 +87,5 @@ TEST_CASE("help and version end with 0, wrong usage with 2") {
   CHECK(status({"config"}) == 2);
   CHECK(status({"config", "check"}) == 2);
   CHECK(status({"config", "show", "file.json"}) == 2);
+  CHECK(status({"healthcheck", "--admin", "nowhere"}) == 2);
 }
