@@ -1,5 +1,8 @@
 """What engines leave on the machine outside of their own directories, and how a test takes it away."""
 
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 from tests.support.processes import run
@@ -29,3 +32,12 @@ def unmount_below(directory):
         place = line.split()[1]
         if place.startswith(f"{directory}/"):
             run(["umount", "-l", place])
+
+
+def large_directory(prefix, room):
+    """A new directory for thousands of files and `room` bytes: in memory where that is much larger and
+    programs may run from there, since removing them from a disk can take half a minute."""
+    memory = "/dev/shm"
+    is_fit = (os.path.isdir(memory) and shutil.disk_usage(memory).free > 4 * room
+              and not os.statvfs(memory).f_flag & os.ST_NOEXEC)
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=memory if is_fit else None))

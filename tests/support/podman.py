@@ -16,58 +16,78 @@ location = "127.0.0.1:{port}/{registry}"
 insecure = true
 """
 _POLICY = '{"default": [{"type": "insecureAcceptAnything"}]}'
-# Limits that any machine allows: by default podman asks for the highest that it knows of.
-_RUN = ["--rm", "--runtime", "runc", "--network", "none", "--ulimit", "nofile=1024:1024",
-        "--ulimit", "nproc=1024:1024", "--cgroups", "no-conmon", "--cgroup-parent", "/layover-tests"]
+# Nothing outside of the directory; and limits that any machine allows, where podman asks for the highest that
+# it knows of.
+_CONTAINERS = """[containers]
+cgroups = "no-conmon"
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+lock_type = "file"
+tmp_dir = "{directory}/tmp"
+"""
 
 
-class Podman:
-    """`environment` says how the registry itself is reached, if not by layover."""
+class Store:
+    """Images and containers of podman and buildah in one directory; `environment` is added to theirs."""
 
-    def __init__(self, directory, registry, port, environment):
+    def __init__(self, directory, environment=None):
         self.directory = Path(directory)
-        registries = self.directory / "registries.conf"
-        registries.write_text(_REGISTRIES.format(registry=registry, port=port))
-        self._policy = self.directory / "policy.json"
-        self._policy.write_text(_POLICY)
+        self.policy = self.directory / "policy.json"
+        self.policy.write_text(_POLICY)
         self._storage = ["--root", self.directory / "root", "--runroot", self.directory / "run",
                          "--storage-driver", "vfs"]
-        self._environment = {**environment, "CONTAINERS_REGISTRIES_CONF": str(registries),
-                             "HOME": str(self.directory), "XDG_RUNTIME_DIR": str(self.directory)}
+        containers = self.directory / "containers.conf"
+        containers.write_text(_CONTAINERS.format(directory=self.directory))
+        # Without systemd's timers podman checks a container's health when it is told to.
+        self._environment = {"HOME": str(self.directory), "XDG_RUNTIME_DIR": str(self.directory),
+                             "CONTAINERS_CONF": str(containers), "DISABLE_HC_SYSTEMD": "true",
+                             **(environment or {})}
+
+    def podman(self, *arguments, check=True):
+        return run(["podman", *self._storage, *arguments], check=check, timeout=120, env=self._environment)
+
+    def buildah(self, *arguments, check=True):
+        return run(["buildah", *self._storage, *arguments], check=check, timeout=180, env=self._environment)
+
+    def run(self, image, *arguments, options=("--rm", "--network", "none")):
+        """Starts a container, and gives what it printed; detached, it is its id."""
+        return self.podman("run", "--pull", "never", "--cgroup-parent", "/layover-tests", *options, image,
+                           *arguments).stdout
+
+    def stop(self):
+        self.podman("rm", "--all", "--force", "--time", "5", check=False)
+        unmount_below(self.directory)
+
+
+class Podman(Store):
+    """Pulls from `registry` by layover's port; `environment` says how the registry itself is reached."""
+
+    def __init__(self, directory, registry, port, environment):
+        registries = Path(directory) / "registries.conf"
+        registries.write_text(_REGISTRIES.format(registry=registry, port=port))
+        super().__init__(directory, {**environment, "CONTAINERS_REGISTRIES_CONF": str(registries)})
 
     def pull(self, image, check=True):
-        return self._podman("pull", "--quiet", "--signature-policy", self._policy, image, check=check)
+        return self.podman("pull", "--quiet", "--signature-policy", self.policy, image, check=check)
 
     def image(self, image):
         """What arrived: Id is the digest of its config."""
-        [found] = json.loads(self._podman("image", "inspect", image).stdout)
+        [found] = json.loads(self.podman("image", "inspect", image).stdout)
         return found
-
-    def run(self, image):
-        """Starts a container without a network, and gives what it printed."""
-        return self._podman("run", "--pull", "never", *_RUN, image).stdout
 
     def forget(self):
         """Removes all images with their layers, so that the next pull starts from nothing."""
-        self._podman("rmi", "--all", "--force")
-        left = self._podman("images", "--all", "--quiet").stdout
+        self.podman("rmi", "--all", "--force")
+        left = self.podman("images", "--all", "--quiet").stdout
         assert not left, f"podman still has {left}"
 
     def build_from(self, image, *command):
         """What the first steps of a build print: a working container by buildah, and a command in it."""
-        name = self.buildah("from", "--pull", "--quiet", "--signature-policy", self._policy, image).stdout.strip()
+        name = self.buildah("from", "--pull", "--quiet", "--signature-policy", self.policy, image).stdout.strip()
         try:
             return self.buildah("run", "--isolation", "chroot", name, "--", *command).stdout
         finally:
             self.buildah("rm", name)
-
-    def buildah(self, *arguments, check=True):
-        return run(["buildah", *self._storage, *arguments], check=check, timeout=120, env=self._environment)
-
-    def stop(self):
-        unmount_below(self.directory)
-
-    def _podman(self, *arguments, check=True):
-        return run(["podman", *self._storage, "--cgroup-manager", "cgroupfs", "--events-backend", "file",
-                    "--tmpdir", self.directory / "tmp", *arguments],
-                   check=check, timeout=120, env=self._environment)
