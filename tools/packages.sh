@@ -15,5 +15,5 @@ TEST_PACKAGES=(catch2 libbenchmark-dev python3 clang-format-19)
 FULL_TEST_PACKAGES=(
   llvm-19 clang-tidy-19 python3-pytest curl jq openssl iproute2 lmdb-utils attr
   docker-registry containerd/containerd runc/runc docker.io/dockerd podman buildah skopeo umoci
-  debootstrap busybox-static systemd/systemd-analyze nginx wrk
+  debootstrap busybox-static systemd/systemd-analyze prometheus/promtool nginx wrk
 )
