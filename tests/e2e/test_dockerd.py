@@ -17,7 +17,7 @@ def hub_mirror(start_layover, site_a, upstream, seeded):
 
 @pytest.fixture
 def dockerd(hub_mirror, way_out, short_directory):
-    engine = Dockerd(short_directory, f"http://127.0.0.1:{hub_mirror.port}", way_out.environment)
+    engine = Dockerd(short_directory, hub_mirror.port, way_out.environment)
     yield engine
     engine.stop()
 
@@ -75,6 +75,13 @@ def test_an_image_is_pulled_by_digest_too(hub_mirror, upstream, seeded, dockerd,
     assert dockerd.image(name)["Id"] == seeded.app.of_platform(architecture).config
 
 
+def test_an_image_of_any_registry_is_pulled_by_its_name_in_the_path(hub_mirror, dockerd, seeded, way_out, architecture):
+    name = f"127.0.0.1:{hub_mirror.port}/docker.io/public/app:1.0"
+    dockerd.pull(name)
+    assert dockerd.image(name)["Id"] == seeded.app.of_platform(architecture).config
+    assert way_out.hosts() == set()
+
+
 def test_without_layover_it_asks_docker_hub_itself(hub_mirror, dockerd, way_out):
     hub_mirror.stop()
     assert dockerd.pull("public/app:1.0", check=False).returncode != 0
@@ -85,6 +92,7 @@ def test_where_layover_cannot_reach_upstream_it_asks_docker_hub_itself(upstream,
     with upstream.stopped():
         assert dockerd.pull("public/app:1.0", check=False).returncode != 0
     assert way_out.hosts() == {HUB}
+    assert "Attempting next endpoint" in dockerd.output(), "which is what docs/engines.md tells to look for"
 
 
 def test_where_a_blob_fails_it_asks_docker_hub_for_the_whole_image(upstream, dockerd, way_out):

@@ -85,6 +85,13 @@ def test_buildah_builds_on_an_image_that_it_pulls_through_layover(layover, upstr
     assert way_out.hosts() == set()
 
 
+def test_skopeo_goes_by_the_same_file(podman, seeded, way_out, tmp_path):
+    podman.copy_by_skopeo(f"{REGISTRY}/public/app:1.0", tmp_path / "copy")
+    files = {f"sha256:{path.name}" for path in (tmp_path / "copy" / "blobs" / "sha256").iterdir()}
+    assert files == seeded.app.digests()
+    assert way_out.hosts() == set()
+
+
 def test_without_layover_it_asks_the_registry_itself(layover, podman, way_out):
     layover.stop()
     assert podman.pull(f"{REGISTRY}/public/app:1.0", check=False).returncode != 0

@@ -6,28 +6,17 @@ import struct
 import subprocess
 from pathlib import Path
 
+from tests.support.engine_settings import SHOWN_ADDRESS, adapted
 from tests.support.machine import SharedDirectories, unmount_below
 from tests.support.processes import Process, run
 
-_CONFIG = """version = 2
-root = "{directory}/root"
-state = "{directory}/state"
-[grpc]
+# What keeps this containerd apart from the machine's.
+_CONFIG = """[grpc]
   address = "{directory}/containerd.sock"
 [ttrpc]
   address = "{directory}/containerd.sock.ttrpc"
 [plugins."io.containerd.internal.v1.opt"]
   path = "{directory}/opt"
-[plugins."io.containerd.grpc.v1.cri"]
-  disable_tcp_service = true
-  [plugins."io.containerd.grpc.v1.cri".registry]
-    config_path = "{directory}/certs.d"
-"""
-
-
-_HOSTS = """server = "https://{registry}"
-[host."http://127.0.0.1:{port}"]
-  capabilities = ["pull", "resolve"]
 """
 
 
@@ -45,16 +34,20 @@ class Cri:
         self._machine = SharedDirectories(f"/run/containerd/runc/{self.NAMESPACE}", *SharedDirectories.SHIM)
         self._socket = self.directory / "containerd.sock"
         config = self.directory / "config.toml"
-        config.write_text(_CONFIG.format(directory=self.directory))
+        shown = adapted("/etc/containerd/config.toml", **{"/etc/containerd/certs.d": f"{self.directory}/certs.d"})
+        config.write_text(shown + _CONFIG.format(directory=self.directory))
         self._path = {"PATH": f"/usr/sbin:/sbin:{os.environ['PATH']}"}
-        self._process = Process(["containerd", "--config", config], self.directory / "containerd.log",
+        self._process = Process(["containerd", "--config", config, "--root", self.directory / "root",
+                                 "--state", self.directory / "state"], self.directory / "containerd.log",
                                 env={**environment, **self._path})
         self._process.wait_until(self._is_ready, "CRI answers", 20)
 
     def mirror(self, registry, port):
         directory = self.directory / "certs.d" / registry
         directory.mkdir(parents=True)
-        (directory / "hosts.toml").write_text(_HOSTS.format(registry=registry, port=port))
+        (directory / "hosts.toml").write_text(adapted(
+            "/etc/containerd/certs.d/docker.io/hosts.toml",
+            **{SHOWN_ADDRESS: f"127.0.0.1:{port}", "registry-1.docker.io": registry}))
 
     def pull(self, image):
         """Pulls and unpacks, and gives the image's id, which is the digest of its config."""

@@ -5,6 +5,7 @@ import json
 import os
 from pathlib import Path
 
+from tests.support.engine_settings import SHOWN_ADDRESS, adapted
 from tests.support.machine import SharedDirectories, unmount_below
 from tests.support.processes import Process, run
 
@@ -12,14 +13,15 @@ _PATH = f"/usr/sbin:/usr/bin:/sbin:/bin:{os.environ['PATH']}"
 
 
 class Dockerd:
-    """`mirror` is the URL in registry-mirrors; `environment` says how Docker Hub itself is reached."""
+    """`port` is layover's; `environment` says how Docker Hub itself is reached."""
 
-    def __init__(self, directory, mirror, environment):
+    def __init__(self, directory, port, environment):
         self.directory = Path(directory)
         self._machine = SharedDirectories("/run/docker/plugins", "/run/docker", *SharedDirectories.SHIM)
         self._socket = f"unix://{self.directory}/docker.sock"
-        # What an administrator writes into /etc/docker/daemon.json; the rest of it keeps this daemon apart.
-        settings = {"registry-mirrors": [mirror], "data-root": f"{self.directory}/data",
+        shown = json.loads(adapted("/etc/docker/daemon.json", **{SHOWN_ADDRESS: f"127.0.0.1:{port}"}))
+        # What keeps this daemon apart from the machine's.
+        settings = {**shown, "data-root": f"{self.directory}/data",
                     "exec-root": f"{self.directory}/exec", "pidfile": f"{self.directory}/docker.pid",
                     "hosts": [self._socket], "storage-driver": "vfs", "cgroup-parent": "layover-tests",
                     "iptables": False, "ip6tables": False, "bridge": "none",
@@ -49,6 +51,9 @@ class Dockerd:
         self._docker("image", "rm", image)
         left = self._docker("image", "ls", "--all", "--quiet").stdout
         assert not left, f"dockerd still has {left}"
+
+    def output(self):
+        return self._process.output()
 
     def stop(self):
         self._process.stop(20)

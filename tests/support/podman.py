@@ -4,17 +4,10 @@ that makes layover the mirror of a registry by its place in the path (they send 
 import json
 from pathlib import Path
 
+from tests.support.engine_settings import SHOWN_ADDRESS, adapted
 from tests.support.machine import unmount_below
 from tests.support.processes import run
 
-_REGISTRIES = """unqualified-search-registries = []
-[[registry]]
-prefix = "{registry}"
-location = "{registry}"
-[[registry.mirror]]
-location = "127.0.0.1:{port}/{registry}"
-insecure = true
-"""
 _POLICY = '{"default": [{"type": "insecureAcceptAnything"}]}'
 # Nothing outside of the directory; and limits that any machine allows, where podman asks for the highest that
 # it knows of.
@@ -66,9 +59,10 @@ class Podman(Store):
     """Pulls from `registry` by layover's port; `environment` says how the registry itself is reached."""
 
     def __init__(self, directory, registry, port, environment):
-        registries = Path(directory) / "registries.conf"
-        registries.write_text(_REGISTRIES.format(registry=registry, port=port))
-        super().__init__(directory, {**environment, "CONTAINERS_REGISTRIES_CONF": str(registries)})
+        self._registries = Path(directory) / "registries.conf"
+        self._registries.write_text(adapted("/etc/containers/registries.conf",
+                                            **{SHOWN_ADDRESS: f"127.0.0.1:{port}", "docker.io": registry}))
+        super().__init__(directory, {**environment, "CONTAINERS_REGISTRIES_CONF": str(self._registries)})
 
     def pull(self, image, check=True):
         return self.podman("pull", "--quiet", "--signature-policy", self.policy, image, check=check)
@@ -77,6 +71,11 @@ class Podman(Store):
         """What arrived: Id is the digest of its config."""
         [found] = json.loads(self.podman("image", "inspect", image).stdout)
         return found
+
+    def copy_by_skopeo(self, image, target):
+        """Copies to the directory `target`; skopeo takes the same registries.conf, as an option."""
+        run(["skopeo", "--policy", self.policy, "--registries-conf", self._registries, "copy", "--quiet",
+             f"docker://{image}", f"oci:{target}:latest"], env=self._environment)
 
     def forget(self):
         """Removes all images with their layers, so that the next pull starts from nothing."""
