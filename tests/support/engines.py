@@ -103,7 +103,11 @@ class Containerd:
 
     def run(self, image, name="test"):
         """Starts a container by runc from what was pulled, and gives what it printed."""
-        return self._ctr("run", "--rm", image, name, timeout=60).stdout
+        output = self.directory / f"output-{name}"
+        output.unlink(missing_ok=True)
+        # By way of a file, which the shim writes: on a busy machine ctr may give up its pipe too early.
+        self._ctr("run", "--rm", "--log-uri", f"file://{output}", image, name, timeout=60)
+        return output.read_text()
 
     def forget(self):
         """Removes all images and their content, so that the next pull starts from nothing."""
