@@ -29,6 +29,11 @@ class Skopeo:
         shutil.rmtree(target)
         return Copied(top, found)
 
+    def inspect(self, source):
+        """What `skopeo inspect` tells of an image; for that it lists the repository's tags."""
+        return json.loads(run(["skopeo", "--insecure-policy", "inspect", "--tls-verify=false",
+                               f"docker://{source}"]).stdout)
+
 
 class Copied:
     def __init__(self, top, digests):

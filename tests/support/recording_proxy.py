@@ -2,9 +2,11 @@
 and a test scripts what goes wrong (slow, corrupt, short, refusing, redirecting, stopped)."""
 
 import http.client
+import json
 import re
 import threading
 import time
+import urllib.parse
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -59,6 +61,25 @@ CUT_IN_THE_MIDDLE = Corruption(cut=0.5)
 ANSWER_AFTER_THE_END = Corruption(extra=b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
 
 
+@dataclass(frozen=True)
+class TagList:
+    """Tags in pages of at most `limit`, as larger registries give them. The next page's place is
+    `link_base` and a path: empty for a relative one, or the registry's own address."""
+    tags: list
+    limit: int
+    link_base: str = ""
+
+    def page(self, path, query):
+        """The body and the headers of one answer."""
+        asked = dict(urllib.parse.parse_qsl(query))
+        size = min(int(asked.get("n", self.limit)), self.limit)
+        rest = [tag for tag in sorted(self.tags) if tag > asked.get("last", "")]
+        body = json.dumps({"name": path.removeprefix("/v2/").removesuffix("/tags/list"), "tags": rest[:size]})
+        more = urllib.parse.urlencode({"last": rest[size - 1], "n": size}) if 0 < size < len(rest) else None
+        link = [("Link", f'<{self.link_base}{path}?{more}>; rel="next"')] if more else []
+        return body.encode(), [("Content-Type", "application/json"), *link]
+
+
 class Hold:
     """Stops a body after `offset` bytes until `release()`; `reached` tells that it has got there."""
 
@@ -95,6 +116,7 @@ class RecordingProxy:
         self.holds = {}                # digest -> Hold
         self.refusals = {}             # repository -> status of all its answers
         self.claims = {}               # digest -> size: HEAD says 200 to these, whatever the repository
+        self.tag_lists = {}            # repository -> TagList, which Debian's registry would give in one piece
         self.redirect_blobs = None     # function (path, query) -> Location, or None for no redirect
         self.basic = None              # (user, password) to ask for, instead of tokens
         self.refuses_expired_tokens = False  # the registry itself allows a minute's grace
@@ -180,6 +202,9 @@ class _ProxyHandler(Handler):
             self._error(401, "UNAUTHORIZED")
         elif self.command == "HEAD" and seen.reference in proxy.claims:
             self._claim(proxy.claims[seen.reference])
+        elif seen.kind == "tags" and seen.repository in proxy.tag_lists:
+            body, headers = proxy.tag_lists[seen.repository].page(seen.path, seen.query)
+            self.answer(200, headers, body)
         elif location := self._redirect(proxy):
             self.answer(307, [("Location", location)])
         else:
