@@ -10,20 +10,20 @@ function(layover_layer name)
   endif()
   add_library(layover_${name} STATIC ${sources})
   target_link_libraries(layover_${name} PUBLIC ${ARG_LINKS} PRIVATE layover_flags ${ARG_PRIVATE_LINKS})
-  layover_precompile(layover_${name} layover_base ${PROJECT_SOURCE_DIR}/cmake/precompiled.h)
+  if(LAYOVER_PRECOMPILE)
+    layover_precompile(layover_${name} layover_base ${PROJECT_SOURCE_DIR}/cmake/precompiled.h)
+  endif()
 endfunction()
 
-# layover_precompile(TARGET OWNER HEADER): OWNER compiles HEADER once, the others take it from there. Only in
-# the builds that are made often (see CMakePresets.json): the release build, which clang-tidy reads too,
-# goes without, so that a file that does not include what it uses is found.
-option(LAYOVER_PRECOMPILE "Precompile the standard headers" OFF)
+# layover_precompile(TARGET OWNER HEADER): OWNER compiles HEADER once, the others take it from there.
 function(layover_precompile target owner header)
-  if(NOT LAYOVER_PRECOMPILE)
-    return()
-  endif()
   if(target STREQUAL owner)
     target_precompile_headers(${target} PRIVATE ${header})
   else()
     target_precompile_headers(${target} REUSE_FROM ${owner})
   endif()
 endfunction()
+
+# The layers do so only in the builds that are made often (see CMakePresets.json): in the release build, which
+# clang-tidy reads too, a file that does not include what it uses is found.
+option(LAYOVER_PRECOMPILE "Precompile the standard headers of the layers" OFF)

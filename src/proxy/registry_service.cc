@@ -53,7 +53,7 @@ net::Task<void> serve_content(Exchange& exchange, std::shared_ptr<const upstream
 
 /// The registry that the route names, if layover may reach it; else null.
 std::shared_ptr<const upstream::Registry> find_registry(Exchange& exchange) {
-    auto found = exchange.context().shared.registries.find(*exchange.route()->registry);
+  auto found = exchange.context().shared.registries.find(*exchange.route()->registry);
   if (found != nullptr) exchange.set_registry(found);
   return found;
 }

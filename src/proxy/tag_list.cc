@@ -115,7 +115,7 @@ net::Task<void> send(Exchange& exchange, CacheResult how, cache::TagListRecord l
 
 net::Task<void> serve_tag_list(Exchange& exchange, const Route& route,
                                std::shared_ptr<const upstream::Registry> registry) {
-    const cache::Scope scope{.registry = *route.registry, .repository = *route.repository};
+  const cache::Scope scope{.registry = *route.registry, .repository = *route.repository};
   const Page page{.registry = std::move(registry), .scope = scope, .query = route.query};
   const config::Times& times = page.registry->settings().times;
   cache::LoopCache& cache = exchange.context().cache;

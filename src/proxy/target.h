@@ -18,8 +18,8 @@ struct Target {
   oci::Reference reference;
 };
 
-/// A query upstream for a repository, with the hop noted against loops of caches. It is about to be asked: the
-/// request log tells so.
+/// A query upstream for a repository, with the hop noted against loops of caches. It is about to be asked:
+/// the request log tells so.
 upstream::Query make_query(Exchange& exchange, std::shared_ptr<const upstream::Registry> registry,
                            const cache::Scope& scope, metrics::Kind kind, std::string path);
 

@@ -134,7 +134,7 @@ TEST_CASE("a client that leaves while its tag is being asked for takes nothing f
     reply.answer(200, {{"Docker-Content-Digest", digest}}, "");
   });
   {
-        HttpClient leaver(site.proxy.address());
+    HttpClient leaver(site.proxy.address());
     leaver.request("GET", manifest_path("a", "v1"));
     while (gate.waiting() == 0) std::this_thread::yield();
   }
