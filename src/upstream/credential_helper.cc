@@ -56,16 +56,19 @@ Result<Login> CredentialHelper::get(const std::optional<Login>& refused) {
   return *latest_;
 }
 
+std::unexpected<Error> CredentialHelper::no_login(const Error& cause) const {
+  const auto code = cause.code() == ErrorCode::kTimeout ? ErrorCode::kTimeout : ErrorCode::kProtocol;
+  return failure(code, ErrorSource::kSelf,
+                 fmt::format("the credential helper {} gave no credentials for {}: {}", settings_.program,
+                             settings_.server, cause.describe()));
+}
+
 Result<Login> CredentialHelper::ask() const {
   const auto output =
       run_program({settings_.program, "get"}, settings_.server + "\n", kMostAnswer, Deadline::after(limit_));
-  const auto within = [&](const Error& error) {
-    return std::unexpected(error.within(fmt::format("the credential helper {} gave no credentials for {}",
-                                                    settings_.program, settings_.server)));
-  };
-  if (!output) return within(output.error());
+  if (!output) return no_login(output.error());
   auto login = parse_helper_answer(*output);
-  if (!login) return within(login.error());
+  if (!login) return no_login(login.error());
   return login;
 }
 

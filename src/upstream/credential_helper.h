@@ -37,12 +37,14 @@ class CredentialHelper {
                             std::chrono::milliseconds limit = std::chrono::seconds(10));
 
   /// The login; asks the helper where there is none or it is the one `refused`, which the registry has just
-  /// turned down. Blocks for up to the limit, and one caller while another asks: belongs on the pool
+  /// turned down. Whatever is wrong with the helper is an outage (kTimeout or kProtocol): it says nothing
+  /// about the content. Blocks for up to the limit, and one caller while another asks: belongs on the pool
   /// (net::Work::kHelper).
   Result<Login> get(const std::optional<Login>& refused);
 
  private:
   Result<Login> ask() const;
+  std::unexpected<Error> no_login(const Error& cause) const;
 
   const config::CredentialHelper settings_;
   const std::chrono::milliseconds limit_;

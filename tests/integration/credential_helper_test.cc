@@ -62,11 +62,12 @@ TEST_CASE("a credential helper is asked off the loop, and again once the registr
   CHECK(servers == std::vector<std::string>{"r.test", "r.test"});
 }
 
-TEST_CASE("a credential helper that fails is told as the cause") {
+TEST_CASE("a credential helper that fails is told as the cause, and is no refusal") {
+  const std::string program = GENERATE("/bin/false", "docker-credential-none-such");
   ScriptedUpstream upstream;
   config::Registry registry = registry_at("r.test", upstream);
   registry.credentials =
-      config::Credentials{.helper = config::CredentialHelper{.program = "/bin/false", .server = "r.test"}};
+      config::Credentials{.helper = config::CredentialHelper{.program = program, .server = "r.test"}};
   RunningProxy proxy(settings_with({registry}));
   upstream.before_all([](const UpstreamRequest&, Reply& reply) {
     reply.answer(401, {{"WWW-Authenticate", "Basic realm=\"r\""}}, "");
@@ -74,6 +75,6 @@ TEST_CASE("a credential helper that fails is told as the cause") {
   });
   const HttpAnswer answer = proxy.get(blob_path("a", upstream.add_blob("a", "content")));
   CHECK(answer.status == 502);
-  CHECK(answer.body.find("the credential helper /bin/false gave no credentials for r.test") !=
+  CHECK(answer.body.find("the credential helper " + program + " gave no credentials for r.test") !=
         std::string::npos);
 }

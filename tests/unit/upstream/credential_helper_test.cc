@@ -122,6 +122,17 @@ TEST_CASE("a helper is asked for its server once, and again when what it gave is
   CHECK(helper.get(*first) == Login{.username = "u", .password = "second"});
 }
 
+TEST_CASE("a helper that is missing, slow or wrong is an outage, no verdict on the content") {
+  CredentialHelper missing({.program = "docker-credential-none-such", .server = "r.example"});
+  CHECK(missing.get({}).error().is_outage());
+  const Script slow("sleep 60");
+  CHECK(slow.helper(200ms).get({}).error().code() == ErrorCode::kTimeout);
+  const Script wrong("echo no credentials");
+  const auto answer = wrong.helper().get({});
+  CHECK(answer.error().is_outage());
+  CHECK(answer.error().message().ends_with(": its answer is no JSON object"));
+}
+
 TEST_CASE("a helper that fails is named with its server, and left alone for a while") {
   const Script script("echo x >> \"$0.asked\"; exit 3");
   auto helper = script.helper();
@@ -130,6 +141,7 @@ TEST_CASE("a helper that fails is named with its server, and left alone for a wh
   CHECK(failed.error().describe() == "the credential helper " + script.path() +
                                          " gave no credentials for r.example: " + script.path() +
                                          " ended with status 3");
+  CHECK(failed.error().is_outage());
   CHECK_FALSE(helper.get({}));
   CHECK(script.lines("docker-credential-test.asked") == 1);
 }
