@@ -59,6 +59,18 @@ inline oci::Digest digest_of(std::string_view bytes, oci::Algorithm algorithm = 
   return cache::digest_of(algorithm, std::as_bytes(std::span(bytes)));
 }
 
+inline constexpr std::size_t kBlobBytes = 1'000'000;
+
+/// A content with the upstream that has it.
+struct Blob {
+  std::string bytes;
+  oci::Digest digest;
+  std::shared_ptr<ScriptedContent> content;
+
+  explicit Blob(unsigned seed, std::size_t size = kBlobBytes)
+      : bytes(bytes_of(size, seed)), digest(digest_of(bytes)), content(ScriptedContent::of(bytes)) {}
+};
+
 inline cache::Scope scope_of(std::string_view repository, std::string_view registry = "r.example") {
   return {.registry = *oci::RegistryName::parse(registry),
           .repository = *oci::RepositoryName::parse(repository)};

@@ -13,15 +13,6 @@ namespace {
 
 cache::SpaceLimits max_size(std::uint64_t bytes) { return {.max_size = Bytes{bytes}, .min_free = {}}; }
 
-struct Blob {
-  std::string bytes;
-  oci::Digest digest;
-  std::shared_ptr<ScriptedContent> content;
-
-  Blob(unsigned seed, std::size_t size)
-      : bytes(bytes_of(size, seed)), digest(digest_of(bytes)), content(ScriptedContent::of(bytes)) {}
-};
-
 Got get_now(CacheFixture& fixture, const Blob& blob) {
   return fixture.get_now(fixture.request(*blob.content, blob.digest));
 }

@@ -13,18 +13,9 @@ using metrics::FillResult;
 
 namespace {
 
-constexpr std::size_t kBlob = 1'000'000;
+constexpr std::size_t kBlob = kBlobBytes;
 /// Room for three blobs and the index.
 constexpr cache::SpaceLimits kThreeBlobs{.max_size = Bytes{3'600'000}, .min_free = {}};
-
-struct Blob {
-  std::string bytes;
-  oci::Digest digest;
-  std::shared_ptr<ScriptedContent> content;
-
-  explicit Blob(unsigned seed, std::size_t size = kBlob)
-      : bytes(bytes_of(size, seed)), digest(digest_of(bytes)), content(ScriptedContent::of(bytes)) {}
-};
 
 void pull(CacheFixture& fixture, Blob& blob, cache::Scope scope = scope_of("a")) {
   REQUIRE(

@@ -122,12 +122,15 @@ TEST_CASE("each door counts its own series") {
 TEST_CASE("the cache's figures are read at each scrape, until told otherwise") {
   Metrics metrics(options());
   CHECK_THAT(metrics.serialize(), !Contains("layover_cache_bytes"));
-  metrics.read_cache_figures_with([] { return CacheFigures{10_GiB, 3, 4, 5_MiB}; });
+  metrics.read_cache_figures_with([] { return CacheFigures{10_GiB, 3, 4, 5_MiB, 20_GiB}; });
   const std::string text = metrics.serialize();
   CHECK_THAT(text, Contains("layover_cache_bytes 10737418240\n"));
+  CHECK_THAT(text, Contains("layover_cache_max_bytes 21474836480\n"));
   CHECK_THAT(text, Contains("layover_cache_objects{kind=\"manifest\"} 3\n"));
   CHECK_THAT(text, Contains("layover_cache_objects{kind=\"blob\"} 4\n"));
   CHECK_THAT(text, Contains("layover_index_bytes 5242880\n"));
+  metrics.read_cache_figures_with([] { return CacheFigures{10_GiB, 3, 4, 5_MiB, 0_B}; });
+  CHECK_THAT(metrics.serialize(), !Contains("layover_cache_max_bytes"));
   metrics.read_cache_figures_with({});
   CHECK_THAT(metrics.serialize(), !Contains("layover_cache_bytes"));
 }
