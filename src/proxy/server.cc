@@ -27,6 +27,23 @@ metrics::MetricsOptions metrics_options(const ServerOptions& options) {
   return result;
 }
 
+/// What the settings come to on the cache's file system: that of the nearest folder that is there already.
+Result<cache::SpaceLimits> limits_of(FileSystem& files, const config::Cache& cache) {
+  std::string folder = cache.path;
+  auto space = files.space(folder);
+  while (!space && folder.find('/') != std::string::npos && folder != "/") {
+    const auto slash = folder.rfind('/');
+    folder.resize(std::max<std::size_t>(slash, 1));
+    space = files.space(folder);
+  }
+  if (!space) {
+    return std::unexpected(
+        space.error().within(fmt::format("the size of the disk for the cache in {} is unknown", cache.path)));
+  }
+  return cache::SpaceLimits{.max_size = cache.max_size.of(space->total),
+                            .min_free = cache.min_free_of(space->total)};
+}
+
 }  // namespace
 
 Server::Server(ServerOptions options)
@@ -67,10 +84,13 @@ Result<void> Server::open() {
          return admin_.serve(connection, request);
        }});
 
+  auto space = limits_of(options_.files, settings.cache);
+  if (!space) return std::unexpected(space.error());
   auto cache = cache::Cache::open(options_.files, options_.clock, metrics_,
                                   {.path = settings.cache.path,
                                    .loops = settings.threads,
-                                   .complete_abandoned = settings.cache.complete_abandoned});
+                                   .complete_abandoned = settings.cache.complete_abandoned,
+                                   .space = *space});
   if (!cache) return std::unexpected(cache.error());
   cache_ = std::move(*cache);
   metrics_.read_cache_figures_with([this] {
