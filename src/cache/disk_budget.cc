@@ -29,20 +29,30 @@ std::uint64_t above(std::uint64_t a, std::uint64_t b) { return a > b ? a - b : 0
 /// Known to eviction as long as it lives.
 class DiskBudget::WaitingEntry {
  public:
-  WaitingEntry(DiskBudget& budget, Waiting waiting) : budget_(budget), waiting_(waiting) {
-    const std::lock_guard lock(budget_.mutex_);
-    budget_.waiting_.insert(&waiting_);
+  WaitingEntry(DiskBudget& budget, std::uint64_t wanted, std::uint64_t held)
+      : budget_(budget), waiting_{.wanted = wanted, .held = held, .number = 0} {
+    {
+      const std::lock_guard lock(budget_.mutex_);
+      waiting_.number = budget_.next_waiting_++;
+      budget_.waiting_.insert(&waiting_);
+    }
+    budget_.room_->notify();  // those that hoped for this one's room look again, as does its owner
   }
   WaitingEntry(const WaitingEntry&) = delete;
   WaitingEntry& operator=(const WaitingEntry&) = delete;
   ~WaitingEntry() {
-    const std::lock_guard lock(budget_.mutex_);
-    budget_.waiting_.erase(&waiting_);
+    {
+      const std::lock_guard lock(budget_.mutex_);
+      budget_.waiting_.erase(&waiting_);
+    }
+    budget_.room_->notify();  // another is the last now
   }
+
+  bool is_before(const Waiting& other) const { return waiting_.number < other.number; }
 
  private:
   DiskBudget& budget_;
-  const Waiting waiting_;
+  Waiting waiting_;
 };
 
 DiskBudget::DiskBudget(FileSystem& files, const Index& index, std::string path, SpaceLimits limits)
@@ -58,7 +68,7 @@ net::Task<Result<void>> DiskBudget::reserve(Reservation& reservation, Bytes size
       auto refreshed = co_await net::offload(net::Work::kDisk, [this] { return refresh(); });
       (void)refreshed;  // where it fails, writing will tell
     }
-    switch (try_grow(reservation, more)) {
+    switch (try_grow(reservation, more, entry.get())) {
       case Verdict::kGranted: co_return Result<void>{};
       case Verdict::kNever:
         co_return refuse(size, size > limits_.max_size && limits_.max_size.count > 0
@@ -68,8 +78,7 @@ net::Task<Result<void>> DiskBudget::reserve(Reservation& reservation, Bytes size
     }
     if (deadline.has_passed()) co_return refuse(size, "eviction has not made it in time");
     if (!entry) {
-      entry =
-          std::make_unique<WaitingEntry>(*this, Waiting{.wanted = more, .held = reservation.size().count});
+      entry = std::make_unique<WaitingEntry>(*this, more, reservation.size().count);
     }
     pressure_->notify();
     // Space that others free on the file system announces itself to nobody.
@@ -79,11 +88,12 @@ net::Task<Result<void>> DiskBudget::reserve(Reservation& reservation, Bytes size
   }
 }
 
-DiskBudget::Verdict DiskBudget::try_grow(Reservation& reservation, std::uint64_t more) {
+DiskBudget::Verdict DiskBudget::try_grow(Reservation& reservation, std::uint64_t more,
+                                         const WaitingEntry* own) {
   bool is_above_high_water = false;
   {
     const std::lock_guard lock(mutex_);
-    const Verdict verdict = verdict_locked(reservation, more);
+    const Verdict verdict = verdict_locked(reservation, more, own);
     if (verdict != Verdict::kGranted) return verdict;
     reserved_ += more;
     unwritten_ += more;
@@ -97,7 +107,8 @@ DiskBudget::Verdict DiskBudget::try_grow(Reservation& reservation, std::uint64_t
   return Verdict::kGranted;
 }
 
-DiskBudget::Verdict DiskBudget::verdict_locked(const Reservation& reservation, std::uint64_t more) const {
+DiskBudget::Verdict DiskBudget::verdict_locked(const Reservation& reservation, std::uint64_t more,
+                                               const WaitingEntry* own) const {
   const std::uint64_t limit = limits_.max_size.count;
   const bool fits = limit == 0 || used_locked() + more <= limit;
   const bool leaves_free = limits_.min_free.count == 0 || static_cast<std::int64_t>(more) <= disk_room_;
@@ -110,7 +121,12 @@ DiskBudget::Verdict DiskBudget::verdict_locked(const Reservation& reservation, s
   // What running downloads give back, or bring to evict, is worth waiting for; so is an adoption.
   const bool can_others_help = orphaned_ > 0 || reserved_ > std::max(held_by_waiting, reservation.size_);
   const bool can_eviction_help = !is_exhausted_ && fits_beside_what_stays(more);
-  return can_others_help || can_eviction_help ? Verdict::kWait : Verdict::kNever;
+  if (can_others_help || can_eviction_help) return Verdict::kWait;
+  // Of those that wait for each other the one that came last gives up: the others have its room then.
+  const bool is_last = own == nullptr || std::ranges::none_of(waiting_, [own](const Waiting* other) {
+                         return own->is_before(*other);
+                       });
+  return is_last ? Verdict::kNever : Verdict::kWait;
 }
 
 // Whether removing everything that can be removed would be enough: if not, nothing is removed for it.

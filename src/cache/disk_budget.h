@@ -75,14 +75,16 @@ class DiskBudget {
  private:
   friend class Reservation;
   enum class Verdict { kGranted, kWait, kNever };
-  /// A reservation that waits: for how much more, and how much it has.
+  /// A reservation that waits: for how much more, how much it has, and its place among those that wait.
   struct Waiting {
     std::uint64_t wanted;
     std::uint64_t held;
+    std::uint64_t number;
   };
   class WaitingEntry;
 
-  Verdict try_grow(Reservation& reservation, std::uint64_t more);
+  /// `own` is the reservation's entry among those that wait, if it has one.
+  Verdict try_grow(Reservation& reservation, std::uint64_t more, const WaitingEntry* own);
   bool must_refresh() const;
   bool refresh();
   void give_back(std::uint64_t bytes, std::uint64_t unwritten);
@@ -90,7 +92,7 @@ class DiskBudget {
   std::unexpected<Error> refuse(Bytes size, std::string_view why);
   std::uint64_t used_locked() const;
   std::uint64_t wanted_locked() const;
-  Verdict verdict_locked(const Reservation& reservation, std::uint64_t more) const;
+  Verdict verdict_locked(const Reservation& reservation, std::uint64_t more, const WaitingEntry* own) const;
   bool fits_beside_what_stays(std::uint64_t more) const;
   std::uint64_t low_water_gap() const { return limits_.max_size.count / 20; }
 
@@ -108,6 +110,7 @@ class DiskBudget {
   std::uint64_t orphaned_ = 0;
   std::unordered_map<oci::Digest, std::uint64_t> orphans_;
   std::set<const Waiting*> waiting_;
+  std::uint64_t next_waiting_ = 0;
   std::uint64_t epoch_ = 0;
   bool is_exhausted_ = false;
   std::int64_t disk_room_ = 0;  // what may still be promised before min_free is touched

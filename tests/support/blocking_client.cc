@@ -69,7 +69,7 @@ void HttpClient::request(std::string_view method, std::string_view target, const
 
 bool HttpClient::fill(bool& was_reset) {
   std::array<char, 65536> chunk;  // NOLINT(*-member-init): filled by recv
-  const ssize_t n = ::recv(fd_.get(), chunk.data(), chunk.size(), 0);
+  const ssize_t n = TEMP_FAILURE_RETRY(::recv(fd_.get(), chunk.data(), chunk.size(), 0));
   if (n < 0 && errno == EAGAIN) throw std::runtime_error("the proxy sends nothing");
   was_reset = n < 0;
   if (n <= 0) return false;

@@ -30,7 +30,7 @@ bool read_request(int fd, std::string& buffer, UpstreamRequest& request) {
   std::size_t end = 0;
   while ((end = buffer.find("\r\n\r\n")) == std::string::npos) {
     std::array<char, 8192> chunk;  // NOLINT(*-member-init): filled by recv
-    const ssize_t n = ::recv(fd, chunk.data(), chunk.size(), 0);
+    const ssize_t n = TEMP_FAILURE_RETRY(::recv(fd, chunk.data(), chunk.size(), 0));
     if (n <= 0) return false;
     buffer.append(chunk.data(), static_cast<std::size_t>(n));
   }

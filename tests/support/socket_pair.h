@@ -50,7 +50,7 @@ class SocketPair {
     std::string text;
     std::array<char, 65536> chunk;  // NOLINT(*-member-init): filled by recv
     for (;;) {
-      const ssize_t n = ::recv(peer_.get(), chunk.data(), chunk.size(), 0);
+      const ssize_t n = TEMP_FAILURE_RETRY(::recv(peer_.get(), chunk.data(), chunk.size(), 0));
       if (n <= 0) {
         has_ended_ = n == 0;
         return text;
