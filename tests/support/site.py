@@ -28,8 +28,9 @@ class Site:
         return RecordingProxy(self.open.address, self._authority.server_context())
 
     def settings(self, upstream, credentials=None, **more):
-        """This registry's entry in layover's configuration, reached by `upstream`."""
-        entry = {"url": upstream.url, "ca_file": str(self._authority.ca_file), **more}
+        """This registry's entry in layover's configuration, reached by `upstream`: asked for a tag at each
+        request, unless `more` says otherwise."""
+        entry = {"url": upstream.url, "ca_file": str(self._authority.ca_file), "tag_ttl": "0s", **more}
         if credentials is not None:
             password_file = self._authority.directory / f"password-{credentials[0]}"
             password_file.write_text(credentials[1] + "\n")
