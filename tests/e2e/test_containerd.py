@@ -3,6 +3,7 @@ and runc starts a container from what arrived. The registry itself cannot be rea
 
 import pytest
 
+from tests.support.four_pulls import pull_four_times
 from tests.support.processes import run
 
 
@@ -18,21 +19,7 @@ def test_blobs_are_fetched_from_upstream_once_and_never_again(image, layover, up
         containerd.forget()
         layover.settle()
 
-    pull()
-    fetched = [r.reference for r in upstream.requests(method="GET", kind="blobs", status=200)]
-    assert sorted(fetched) == sorted(expected.blob_digests()), "the first pull fetches each blob once"
-
-    upstream.forget()
-    pull()
-    hits = layover.metrics().value("layover_http_requests_total", kind="blob", cache="hit", code="200")
-    assert hits == len(expected.blob_digests()), "the second pull is served from the cache"
-
-    layover.restart()
-    pull()
-
-    with upstream.stopped():
-        pull()
-    assert upstream.requests(kind="blobs") == [], "no pull but the first asks upstream for a blob"
+    pull_four_times(pull, layover, upstream, "registry-a.test", expected.blob_digests())
 
 
 def test_runc_starts_a_container_from_what_was_pulled(layover, upstream, seeded, containerd):

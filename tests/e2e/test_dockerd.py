@@ -4,6 +4,7 @@ the test; the way to the real one is closed, so that a pull that by-passes layov
 import pytest
 
 from tests.support.dockerd import Dockerd
+from tests.support.four_pulls import pull_four_times
 from tests.support.processes import free_port
 
 HUB = "registry-1.docker.io:443"
@@ -37,22 +38,7 @@ def test_blobs_are_fetched_from_upstream_once_and_never_again(name, hub_mirror, 
         dockerd.forget(f"public/{name}:1.0")
         hub_mirror.settle()
 
-    pull()
-    fetched = [r.reference for r in upstream.requests(method="GET", kind="blobs", status=200)]
-    assert sorted(fetched) == sorted(expected.blobs), "the first pull fetches each blob once"
-
-    upstream.forget()
-    pull()
-    hits = hub_mirror.metrics().value("layover_http_requests_total", kind="blob", cache="hit", code="200")
-    assert hits == len(expected.blobs), "the second pull is served from the cache"
-
-    hub_mirror.restart()
-    pull()
-
-    with upstream.stopped():
-        pull()
-    assert hub_mirror.metrics().value("layover_stale_served_total", registry="docker.io") > 0
-    assert upstream.requests(kind="blobs") == [], "no pull but the first asks upstream for a blob"
+    pull_four_times(pull, hub_mirror, upstream, "docker.io", expected.blobs)
     assert way_out.hosts() == set()
 
 

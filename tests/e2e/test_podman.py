@@ -3,6 +3,7 @@ registry itself is closed, so that a pull that by-passes layover fails and is se
 
 import pytest
 
+from tests.support.four_pulls import pull_four_times
 from tests.support.podman import Podman
 from tests.support.processes import free_port
 
@@ -32,22 +33,7 @@ def test_blobs_are_fetched_from_upstream_once_and_never_again(name, layover, ups
         podman.forget()
         layover.settle()
 
-    pull()
-    fetched = [r.reference for r in upstream.requests(method="GET", kind="blobs", status=200)]
-    assert sorted(fetched) == sorted(expected.blobs), "the first pull fetches each blob once"
-
-    upstream.forget()
-    pull()
-    hits = layover.metrics().value("layover_http_requests_total", kind="blob", cache="hit", code="200")
-    assert hits == len(expected.blobs), "the second pull is served from the cache"
-
-    layover.restart()
-    pull()
-
-    with upstream.stopped():
-        pull()
-    assert layover.metrics().value("layover_stale_served_total", registry=REGISTRY) > 0
-    assert upstream.requests(kind="blobs") == [], "no pull but the first asks upstream for a blob"
+    pull_four_times(pull, layover, upstream, REGISTRY, expected.blobs)
     assert way_out.hosts() == set()
 
 

@@ -4,6 +4,7 @@ pulled once costs upstream no blob again: not the second time, not after a resta
 import pytest
 
 from tests.support import http_client
+from tests.support.four_pulls import pull_four_times
 
 
 def by_path(layover, registry, name):
@@ -22,25 +23,7 @@ def test_blobs_are_fetched_from_upstream_once_and_never_again(image, layover, up
         assert copied.digests == expected.digests()
         layover.settle()
 
-    pull()
-    fetched = [r.reference for r in upstream.requests(method="GET", kind="blobs", status=200)]
-    assert sorted(fetched) == sorted(blobs), "the first pull fetches each blob once"
-    metrics = layover.metrics()
-    assert metrics.value("layover_fills_total", result="committed") >= len(blobs)
-    assert metrics.value("layover_http_requests_total", kind="blob", cache="miss", code="200") == len(blobs)
-
-    upstream.forget()
-    pull()
-    hits = layover.metrics().value("layover_http_requests_total", kind="blob", cache="hit", code="200")
-    assert hits == len(blobs), "the second pull is served from the cache"
-
-    layover.restart()
-    pull()
-
-    with upstream.stopped():
-        pull()
-    assert layover.metrics().value("layover_stale_served_total", registry="registry-a.test") > 0
-    assert upstream.requests(kind="blobs") == [], "no pull but the first asks upstream for a blob"
+    pull_four_times(pull, layover, upstream, "registry-a.test", blobs)
 
 
 def test_the_default_registry_needs_no_name_in_the_path(layover, seeded, skopeo):
