@@ -21,22 +21,22 @@ constexpr std::array kLevels = {Word{"trace", LogLevel::kTrace}, Word{"debug", L
                                 Word{"error", LogLevel::kError}};
 constexpr std::array kFormats = {Word{"text", LogFormat::kText}, Word{"json", LogFormat::kJson}};
 
-template <typename T, std::size_t kSize>
-std::optional<T> value_of(const std::array<Word<T>, kSize>& words, std::string_view name) {
+template <typename T, std::size_t Size>
+std::optional<T> value_of(const std::array<Word<T>, Size>& words, std::string_view name) {
   const auto word = std::ranges::find(words, name, &Word<T>::name);
   if (word == words.end()) return std::nullopt;
   return word->value;
 }
 
 // Every value of the enumeration has its word.
-template <typename T, std::size_t kSize>
-std::string_view name_of(const std::array<Word<T>, kSize>& words, T value) {
+template <typename T, std::size_t Size>
+std::string_view name_of(const std::array<Word<T>, Size>& words, T value) {
   return std::ranges::find(words, value, &Word<T>::value)->name;
 }
 
-template <typename T, std::size_t kSize>
-std::vector<std::string_view> names_of(const std::array<Word<T>, kSize>& words) {
-  std::vector<std::string_view> names(kSize);
+template <typename T, std::size_t Size>
+std::vector<std::string_view> names_of(const std::array<Word<T>, Size>& words) {
+  std::vector<std::string_view> names(Size);
   std::ranges::transform(words, names.begin(), &Word<T>::name);
   return names;
 }
