@@ -47,7 +47,7 @@ def exit_status_after_stop(store, name):
 def test_the_image_names_what_an_operator_has_to_know(store, image):
     config = inspect(store, "image", image)["Config"]
     assert config["User"] == "layover"
-    assert config["Entrypoint"] == ["layover"]
+    assert config["Entrypoint"] == ["/usr/local/bin/layover"]
     assert list(config["Volumes"]) == ["/var/lib/layover"]
     assert set(config["ExposedPorts"]) == {"5000/tcp", "5001/tcp"}
 
