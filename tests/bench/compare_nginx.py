@@ -1,8 +1,8 @@
 """Measures cached content against nginx's proxy_cache on this machine: `compare_nginx.py [--rounds N]`.
 
-Both have one worker, are fed by the same static registry, and are warm. Rounds alternate between them, so
-that a noisy machine is noisy for both. Prints a Markdown table of medians: requests and bytes a second, and
-what counts on a loopback, the server's processor time for them."""
+Both have one worker, are fed by the same static registry, are warm, and log no requests. Rounds alternate
+between them, so that a noisy machine is noisy for both. Prints a Markdown table of medians: requests and bytes
+a second, and what counts on a loopback, the server's processor time for them."""
 
 import argparse
 import hashlib
@@ -186,7 +186,7 @@ def main():
         nginx = Nginx(directory / "nginx", CACHING, upstream=origin.port)
         stops.append(nginx.stop)
         layover = Layover(directory / "layover", {REGISTRY: {"url": f"http://127.0.0.1:{origin.port}"}},
-                          {"threads": 1, "log": {"level": "warning"}}, default_registry=REGISTRY).start()
+                          {"threads": 1, "log": {"level": "warning", "requests": False}}, default_registry=REGISTRY).start()
         stops.append(layover.kill)
         servers = [Server("layover", f"http://127.0.0.1:{layover.default_port}/v2", layover.cpu_seconds),
                    Server("nginx", f"http://127.0.0.1:{nginx.port}/v2", nginx.cpu_seconds)]
