@@ -49,6 +49,7 @@ class Layover:
         self.environment = dict(environment or {})
         self.stdout = stdout
         self._process = None
+        self._is_ending = False  # it has been asked to end
         listeners = [{"address": f"127.0.0.1:{self.port}"}]
         if default_registry:
             listeners.append({"address": f"127.0.0.1:{self.default_port}", "default_registry": default_registry})
@@ -72,6 +73,7 @@ class Layover:
         """Starts it without waiting."""
         assert self._process is None or self._process.exit_status is not None, "it runs already"
         self.config_file.write_text(json.dumps(self.config, indent=2))
+        self._is_ending = False
         self._process = Process([BINARY, "serve", "-c", self.config_file], self.log,
                                 env={**self.environment, **(environment or {})}, stdout=self.stdout)
         return self._process
@@ -90,7 +92,8 @@ class Layover:
         """An orderly end; anything but exit status 0 fails the test."""
         if self._process is None or self._process.exit_status is not None:
             return
-        self.signal(signal.SIGTERM)
+        if not self._is_ending:  # a second signal would end it at once
+            self.signal(signal.SIGTERM)
         status = self.wait(timeout)
         assert status == 0, f"layover ended with {status} after SIGTERM\n{self._process.tail()}"
 
@@ -103,6 +106,7 @@ class Layover:
         return self.start()
 
     def signal(self, number):
+        self._is_ending = self._is_ending or number == signal.SIGTERM
         self._process.signal(number)
 
     def wait(self, timeout=10.0):
