@@ -17,15 +17,11 @@ namespace layover {
 namespace {
 
 std::atomic<LogLevel> current_level{LogLevel::kInfo};
-
-struct Door {
-  LogFormat format = LogFormat::kText;
-  std::unique_ptr<LineWriter> writer;
-};
+std::atomic<LogFormat> current_format{LogFormat::kText};
 
 // Changed only by start_logging and stop_logging, when `main` has no other thread running.
-Door& door() {
-  static Door instance;
+std::unique_ptr<LineWriter>& writer() {
+  static std::unique_ptr<LineWriter> instance;
   return instance;
 }
 
@@ -63,9 +59,9 @@ void format_line(LogBuffer& line, LogFormat format, LogLevel level, std::string_
 
 void start_logging(LogLevel level, LogFormat format) {
   set_log_level(level);
-  door().format = format;
+  set_log_format(format);
   // At once and not gathered: what it says last is what matters after a crash.
-  door().writer = std::make_unique<LineWriter>(
+  writer() = std::make_unique<LineWriter>(
       STDERR_FILENO,
       LineWriterOptions{.capacity = 1_MiB, .gather = {}, .on_dropped = [](std::uint64_t lines) {
                           log_warning(
@@ -76,21 +72,23 @@ void start_logging(LogLevel level, LogFormat format) {
 }
 
 void stop_logging() {
-  if (!door().writer) return;
-  door().writer->close();  // its thread may use the door until here
-  door().writer.reset();
+  if (!writer()) return;
+  writer()->close();  // its thread may log until here
+  writer().reset();
 }
 
 void set_log_level(LogLevel level) { current_level.store(level, std::memory_order_relaxed); }
+
+void set_log_format(LogFormat format) { current_format.store(format, std::memory_order_relaxed); }
 
 bool is_logged(LogLevel level) { return level >= current_level.load(std::memory_order_relaxed); }
 
 void log_line(LogLevel level, std::string_view message) {
   if (!is_logged(level)) return;
   LogBuffer line;
-  format_line(line, door().format, level, message);
-  if (const auto& writer = door().writer) {
-    writer->add(view(line));
+  format_line(line, current_format.load(std::memory_order_relaxed), level, message);
+  if (const auto& started = writer()) {
+    started->add(view(line));
   } else {
     fmt::print(stderr, "{}\n", view(line));
   }

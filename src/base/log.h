@@ -21,6 +21,7 @@ void stop_logging();
 
 /// Thread-safe.
 void set_log_level(LogLevel level);
+void set_log_format(LogFormat format);
 bool is_logged(LogLevel level);
 void log_line(LogLevel level, std::string_view message);
 

@@ -3,6 +3,7 @@
 // out only by a grant, a HEAD upstream, or the very download that is asked for.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -77,6 +78,10 @@ class Cache {
   const Directory& directory() const { return *directory_; }
   DiskBudget& budget() { return budget_; }
   const Clock& clock() const { return clock_; }
+  /// For downloads that begin from now on.
+  void set_complete_abandoned(bool is_wanted) {
+    complete_abandoned_.store(is_wanted, std::memory_order_relaxed);
+  }
   void count_evicted(std::size_t objects, Bytes bytes);
 
  private:
@@ -103,6 +108,7 @@ class Cache {
   const Clock& clock_;
   metrics::Metrics& metrics_;
   const CacheOptions options_;
+  std::atomic<bool> complete_abandoned_{options_.complete_abandoned};
   DiskBudget budget_;
   Committer committer_;
   net::KeyedTable<FillKey, FillState, FillKeyHash> fills_;

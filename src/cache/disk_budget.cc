@@ -56,7 +56,24 @@ class DiskBudget::WaitingEntry {
 };
 
 DiskBudget::DiskBudget(FileSystem& files, const Index& index, std::string path, SpaceLimits limits)
-    : files_(files), index_(index), path_(std::move(path)), limits_(limits) {}
+    : files_(files),
+      index_(index),
+      path_(std::move(path)),
+      max_size_(limits.max_size.count),
+      min_free_(limits.min_free.count) {}
+
+void DiskBudget::set_limits(SpaceLimits limits) {
+  max_size_.store(limits.max_size.count, std::memory_order_relaxed);
+  min_free_.store(limits.min_free.count, std::memory_order_relaxed);
+  {
+    const std::lock_guard lock(mutex_);
+    refreshed_ = {};
+    ++epoch_;
+    is_exhausted_ = false;
+  }
+  room_->notify();
+  pressure_->notify();
+}
 
 net::Task<Result<void>> DiskBudget::reserve(Reservation& reservation, Bytes size, Deadline deadline) {
   if (size <= reservation.size()) co_return Result<void>{};
@@ -64,16 +81,15 @@ net::Task<Result<void>> DiskBudget::reserve(Reservation& reservation, Bytes size
   std::unique_ptr<WaitingEntry> entry;
   for (;;) {
     const auto seen = room_->version();
-    if (must_refresh() || (entry && limits_.min_free.count > 0)) {
+    if (must_refresh() || (entry && min_free() > 0)) {
       auto refreshed = co_await net::offload(net::Work::kDisk, [this] { return refresh(); });
       (void)refreshed;  // where it fails, writing will tell
     }
     switch (try_grow(reservation, more, entry.get())) {
       case Verdict::kGranted: co_return Result<void>{};
       case Verdict::kNever:
-        co_return refuse(size, size > limits_.max_size && limits_.max_size.count > 0
-                                   ? "that is more than cache.max_size"
-                                   : "there is nothing left to evict");
+        co_return refuse(size, max_size() > 0 && size.count > max_size() ? "that is more than cache.max_size"
+                                                                         : "there is nothing left to evict");
       case Verdict::kWait: break;
     }
     if (deadline.has_passed()) co_return refuse(size, "eviction has not made it in time");
@@ -82,7 +98,7 @@ net::Task<Result<void>> DiskBudget::reserve(Reservation& reservation, Bytes size
     }
     pressure_->notify();
     // Space that others free on the file system announces itself to nobody.
-    const auto until = limits_.min_free.count > 0 ? earlier(deadline, Deadline::after(kFigureAge)) : deadline;
+    const auto until = min_free() > 0 ? earlier(deadline, Deadline::after(kFigureAge)) : deadline;
     auto changed = co_await room_->changed(seen, until);
     (void)changed;  // either way: look again
   }
@@ -100,7 +116,7 @@ DiskBudget::Verdict DiskBudget::try_grow(Reservation& reservation, std::uint64_t
     granted_ever_ += more;
     disk_room_ -= static_cast<std::int64_t>(more);
     reservation.size_ += more;
-    const std::uint64_t limit = limits_.max_size.count;
+    const std::uint64_t limit = max_size();
     is_above_high_water = limit > 0 && used_locked() > limit - low_water_gap() / 2;
   }
   if (is_above_high_water) pressure_->notify();
@@ -109,9 +125,9 @@ DiskBudget::Verdict DiskBudget::try_grow(Reservation& reservation, std::uint64_t
 
 DiskBudget::Verdict DiskBudget::verdict_locked(const Reservation& reservation, std::uint64_t more,
                                                const WaitingEntry* own) const {
-  const std::uint64_t limit = limits_.max_size.count;
+  const std::uint64_t limit = max_size();
   const bool fits = limit == 0 || used_locked() + more <= limit;
-  const bool leaves_free = limits_.min_free.count == 0 || static_cast<std::int64_t>(more) <= disk_room_;
+  const bool leaves_free = min_free() == 0 || static_cast<std::int64_t>(more) <= disk_room_;
   if (fits && leaves_free) return Verdict::kGranted;
   if (limit > 0 && reservation.size_ + more > above(limit, index_.used_with_small().count)) {
     return Verdict::kNever;
@@ -132,14 +148,14 @@ DiskBudget::Verdict DiskBudget::verdict_locked(const Reservation& reservation, s
 // Whether removing everything that can be removed would be enough: if not, nothing is removed for it.
 bool DiskBudget::fits_beside_what_stays(std::uint64_t more) const {
   const std::uint64_t stored = index_.totals().bytes;
-  const std::uint64_t limit = limits_.max_size.count;
+  const std::uint64_t limit = max_size();
   if (limit > 0 && above(used_locked(), stored) + more > limit) return false;
-  return limits_.min_free.count == 0 ||
+  return min_free() == 0 ||
          static_cast<std::int64_t>(more) <= disk_room_ + static_cast<std::int64_t>(stored + reserved_);
 }
 
 bool DiskBudget::must_refresh() const {
-  if (limits_.min_free.count == 0) return false;
+  if (min_free() == 0) return false;
   const std::lock_guard lock(mutex_);
   return Deadline::Clock::now() - refreshed_ >= kFigureAge;
 }
@@ -160,15 +176,15 @@ bool DiskBudget::refresh() {
   refreshed_ = Deadline::Clock::now();
   unwritten += granted_ever_ - granted_before;
   disk_room_ = space ? static_cast<std::int64_t>(space->available.count) -
-                           static_cast<std::int64_t>(limits_.min_free.count + unwritten)
+                           static_cast<std::int64_t>(min_free() + unwritten)
                      : kPlenty;
   return space.has_value();
 }
 
 SpaceDemand DiskBudget::demand() {
-  if (limits_.min_free.count > 0) refresh();
+  if (min_free() > 0) refresh();
   const std::lock_guard lock(mutex_);
-  const std::uint64_t limit = limits_.max_size.count;
+  const std::uint64_t limit = max_size();
   const std::uint64_t wanted = wanted_locked();
   std::uint64_t excess = 0;
   bool is_passed = false;
@@ -177,7 +193,7 @@ SpaceDemand DiskBudget::demand() {
     is_passed = used > limit;
     excess = above(used + std::max(wanted, low_water_gap()), limit);
   }
-  if (limits_.min_free.count > 0) {
+  if (min_free() > 0) {
     if (Deadline::Clock::now() - unlinked_at_ >= kFigureAge) unlinked_ = 0;
     const auto missing =
         static_cast<std::int64_t>(wanted) - disk_room_ - static_cast<std::int64_t>(unlinked_);
@@ -198,7 +214,7 @@ std::uint64_t DiskBudget::wanted_locked() const {
     sum += waiting->wanted;
     largest = std::max(largest, waiting->wanted);
   }
-  const std::uint64_t limit = limits_.max_size.count;
+  const std::uint64_t limit = max_size();
   return limit == 0 ? sum : std::min(sum, std::max(largest, limit / 2));
 }
 
@@ -212,7 +228,7 @@ Bytes DiskBudget::used() const {
 }
 
 Bytes DiskBudget::ahead_of(Bytes needed) const {
-  const std::uint64_t limit = limits_.max_size.count;
+  const std::uint64_t limit = max_size();
   if (limit == 0) return Bytes{needed.count + kStep};
   const std::uint64_t most = above(limit, index_.used_with_small().count);
   return std::max(needed, Bytes{std::min(needed.count + std::min(kStep, limit / 8), most)});
@@ -291,7 +307,7 @@ std::unexpected<Error> DiskBudget::refuse(Bytes size, std::string_view why) {
   }
   if (must_complain) {
     log_warning("{} (cache.max_size is {} bytes, of which {} are used; cache.min_free is {} bytes)",
-                error.message(), limits_.max_size.count, used().count, limits_.min_free.count);
+                error.message(), max_size(), used().count, min_free());
   }
   return std::unexpected(std::move(error));
 }

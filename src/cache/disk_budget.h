@@ -3,6 +3,7 @@
 // blobs/ and fills/ with all that is promised stay within the limit.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -70,7 +71,9 @@ class DiskBudget {
 
   /// All that counts against max_size.
   Bytes used() const;
-  SpaceLimits limits() const { return limits_; }
+  SpaceLimits limits() const { return {.max_size = Bytes{max_size()}, .min_free = Bytes{min_free()}}; }
+  /// From now on; what is above them is evicted.
+  void set_limits(SpaceLimits limits);
 
  private:
   friend class Reservation;
@@ -94,12 +97,15 @@ class DiskBudget {
   std::uint64_t wanted_locked() const;
   Verdict verdict_locked(const Reservation& reservation, std::uint64_t more, const WaitingEntry* own) const;
   bool fits_beside_what_stays(std::uint64_t more) const;
-  std::uint64_t low_water_gap() const { return limits_.max_size.count / 20; }
+  std::uint64_t max_size() const { return max_size_.load(std::memory_order_relaxed); }
+  std::uint64_t min_free() const { return min_free_.load(std::memory_order_relaxed); }
+  std::uint64_t low_water_gap() const { return max_size() / 20; }
 
   FileSystem& files_;
   const Index& index_;
   const std::string path_;
-  const SpaceLimits limits_;
+  std::atomic<std::uint64_t> max_size_;
+  std::atomic<std::uint64_t> min_free_;
   const std::shared_ptr<net::Signal> room_ = std::make_shared<net::Signal>();
   const std::shared_ptr<net::Signal> pressure_ = std::make_shared<net::Signal>();
 

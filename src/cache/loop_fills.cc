@@ -85,7 +85,7 @@ net::Task<void> LoopCache::run_fill_body(std::shared_ptr<FillState> state, std::
 // With complete_abandoned off, the download is dropped when its last reader has left.
 net::Task<Result<void>> LoopCache::download(std::shared_ptr<FillState> state, FillRun& run,
                                             Deadline deadline) {
-  if (cache_.options_.complete_abandoned) co_return co_await run.download(deadline);
+  if (cache_.complete_abandoned_.load(std::memory_order_relaxed)) co_return co_await run.download(deadline);
 
   std::optional<Result<void>> result;
   net::TaskGroup group(loop_);

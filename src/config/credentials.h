@@ -12,6 +12,8 @@ namespace layover::config {
 struct CredentialHelper {
   std::string program{};  // a name to find in PATH ("docker-credential-ecr-login"), or a path
   std::string server{};   // what to ask it for
+
+  friend bool operator==(const CredentialHelper&, const CredentialHelper&) = default;
 };
 
 /// The key of the file that named the credentials, and what it said; for `config show`.
@@ -20,6 +22,8 @@ struct CredentialSource {
 
   Kind kind = Kind::kPasswordFile;
   std::string name{};  // a path, or the variable's name
+
+  friend bool operator==(const CredentialSource&, const CredentialSource&) = default;
 };
 
 struct Credentials {
@@ -27,6 +31,8 @@ struct Credentials {
   std::string password{};                    // resolved at load; never shown or logged
   std::optional<CredentialHelper> helper{};  // where there is one, it has the user name and the password
   CredentialSource source{};
+
+  friend bool operator==(const Credentials&, const Credentials&) = default;
 };
 
 }  // namespace layover::config

@@ -18,31 +18,34 @@ constexpr double kDurationBounds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0
 constexpr double kFirstByteBounds[] = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
                                        0.1,    0.25,    0.5,    1,     2.5,    5,     10,   30};
 
+// For reloads. Cells that are not used cost address space only.
+constexpr std::size_t kSpareRegistries = 64;
+
 // The label whose values are those of an enumeration of `count` values.
 template <typename Value>
 Label label(std::string name, std::size_t count) {
-  Label made{std::move(name), {}};
-  for (std::size_t i = 0; i < count; ++i) made.values.emplace_back(to_string(static_cast<Value>(i)));
-  return made;
+  std::vector<std::string> values;
+  for (std::size_t i = 0; i < count; ++i) values.emplace_back(to_string(static_cast<Value>(i)));
+  return {std::move(name), std::make_shared<LabelValues>(std::move(values))};
 }
 
 Label kind() { return label<Kind>("kind", kKinds); }
 Label cache() { return label<CacheResult>("cache", kCacheResults); }
 
 Label code() {
-  Label made{"code", {}};
-  for (std::size_t i = 0; i < kStatusCodes; ++i) made.values.emplace_back(status_code_label(i));
-  return made;
+  std::vector<std::string> values;
+  for (std::size_t i = 0; i < kStatusCodes; ++i) values.emplace_back(status_code_label(i));
+  return {"code", std::make_shared<LabelValues>(std::move(values))};
 }
 
 // "other" first, so that a default RegistryLabel means it.
 Label registry_label(const std::vector<std::string>& names) {
-  Label made{"registry", {"other"}};
+  std::vector<std::string> values{"other"};
   for (const std::string& name : names) {
-    const bool is_known = std::ranges::find(made.values, name) != made.values.end();
-    if (name != "*" && !is_known) made.values.push_back(name);
+    const bool is_known = std::ranges::find(values, name) != values.end();
+    if (name != "*" && !is_known) values.push_back(name);
   }
-  return made;
+  return {"registry", std::make_shared<LabelValues>(std::move(values), kSpareRegistries)};
 }
 
 Family counter(const FamilyContext& context, std::string name, std::string help,

@@ -1,6 +1,7 @@
 // Metric families: numbering of series, and their values at a scrape.
 #include "metrics/family.h"
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -11,9 +12,9 @@ using prometheus::ClientMetric;
 using prometheus::MetricFamily;
 using prometheus::MetricType;
 
-std::size_t count_series(const std::vector<Label>& labels) {
+std::size_t most_series(const std::vector<Label>& labels) {
   std::size_t count = 1;
-  for (const Label& label : labels) count *= label.values.size();
+  for (const Label& label : labels) count *= label.values->capacity();
   return count;
 }
 
@@ -32,18 +33,50 @@ void set_value(ClientMetric& metric, MetricType type, double value) {
 
 }  // namespace
 
+std::size_t LabelValues::size() const {
+  const std::lock_guard lock(mutex_);
+  return values_.size();
+}
+
+std::string LabelValues::at(std::size_t index) const {
+  const std::lock_guard lock(mutex_);
+  return values_.at(index);
+}
+
+std::optional<std::size_t> LabelValues::find(std::string_view value) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = std::ranges::find(values_, value);
+  if (found == values_.end()) return std::nullopt;
+  return static_cast<std::size_t>(found - values_.begin());
+}
+
+bool LabelValues::add(std::string value) {
+  const std::lock_guard lock(mutex_);
+  if (std::ranges::find(values_, value) != values_.end()) return true;
+  if (values_.size() == capacity_) return false;
+  values_.push_back(std::move(value));
+  return true;
+}
+
 Family::Family(unsigned loops, FamilyDescription description)
     : description_(std::move(description)),
       cells_per_series_(count_cells(description_)),
-      series_count_(count_series(description_.labels)),
-      cells_(loops, cells_per_series_ * series_count_) {}
+      cells_(loops, cells_per_series_ * most_series(description_.labels)) {}
+
+// The first label's values are the coarsest step of the numbering: those that are not in use come last.
+std::size_t Family::series_in_use() const {
+  if (description_.labels.empty()) return 1;
+  const LabelValues& first = *description_.labels.front().values;
+  return most_series(description_.labels) / first.capacity() * first.size();
+}
 
 MetricFamily Family::collect() const {
   MetricFamily family;
   family.name = description_.name;
   family.help = description_.help;
   family.type = description_.type;
-  for (std::size_t series = 0; series < series_count_; ++series) {
+  const std::size_t count = series_in_use();
+  for (std::size_t series = 0; series < count; ++series) {
     ClientMetric metric;
     const bool is_used = read(series, metric);
     if (!is_used && description_.show == Show::kOnceUsed) continue;
@@ -57,8 +90,8 @@ std::vector<ClientMetric::Label> Family::labels_of(std::size_t series) const {
   std::vector<ClientMetric::Label> labels(description_.labels.size());
   for (std::size_t i = labels.size(); i-- > 0;) {
     const Label& label = description_.labels[i];
-    labels[i] = {label.name, label.values[series % label.values.size()]};
-    series /= label.values.size();
+    labels[i] = {label.name, label.values->at(series % label.values->capacity())};
+    series /= label.values->capacity();
   }
   return labels;
 }

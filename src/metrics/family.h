@@ -3,8 +3,13 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
+#include <mutex>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <prometheus/metric_family.h>
@@ -13,9 +18,31 @@
 
 namespace layover::metrics {
 
+/// The values of one label, numbered from 0. They are only ever added to, up to a number that is fixed from
+/// the start, since series are numbered by it. Thread-safe.
+class LabelValues {
+ public:
+  /// `spare`: how many may be added.
+  explicit LabelValues(std::vector<std::string> values, std::size_t spare = 0)
+      : capacity_(values.size() + spare), values_(std::move(values)) {}
+
+  std::size_t capacity() const { return capacity_; }
+  std::size_t size() const;
+  std::string at(std::size_t index) const;
+  std::optional<std::size_t> find(std::string_view value) const;
+  /// False where there is no room; true where it is there already.
+  bool add(std::string value);
+
+ private:
+  const std::size_t capacity_;
+  mutable std::mutex mutex_;
+  std::vector<std::string> values_;
+};
+
+/// Families may share a label's values.
 struct Label {
   std::string name;
-  std::vector<std::string> values;
+  std::shared_ptr<LabelValues> values;
 };
 
 /// Which series a scrape shows: all, or those that are not 0.
@@ -25,7 +52,7 @@ struct FamilyDescription {
   prometheus::MetricType type = prometheus::MetricType::Counter;  // Counter, Gauge or Histogram
   std::string name;
   std::string help;
-  std::vector<Label> labels = {};
+  std::vector<Label> labels = {};  // only the first one's values may be added to
   Show show = Show::kFromStart;
   std::span<const double> bounds = {};  // of a histogram's buckets; static
 };
@@ -57,16 +84,17 @@ class Family {
   std::size_t index(Values... values) const {
     std::size_t series = 0;
     std::size_t label = 0;
-    ((series = series * description_.labels[label++].values.size() + static_cast<std::size_t>(values)), ...);
+    ((series = series * description_.labels[label++].values->capacity() + static_cast<std::size_t>(values)),
+     ...);
     return series;
   }
+  std::size_t series_in_use() const;
   std::vector<prometheus::ClientMetric::Label> labels_of(std::size_t series) const;
   bool read(std::size_t series, prometheus::ClientMetric& metric) const;
   bool read_histogram(std::size_t series, prometheus::ClientMetric& metric) const;
 
   FamilyDescription description_;
   std::size_t cells_per_series_;
-  std::size_t series_count_;
   mutable CellArray cells_;  // reading needs handles, which can also write
 };
 

@@ -1,7 +1,6 @@
 // The typed doors to the families, and the scrape as text.
 #include "metrics/metrics.h"
 
-#include <algorithm>
 #include <utility>
 
 #include <prometheus/text_serializer.h>
@@ -13,7 +12,7 @@ namespace {
 
 // A label from elsewhere must not lead out of the cells.
 std::size_t position(const FamilyContext& context, RegistryLabel registry) {
-  return registry.index < context.registry.values.size() ? registry.index : 0;
+  return registry.index < context.registry.values->capacity() ? registry.index : 0;
 }
 
 }  // namespace
@@ -22,10 +21,11 @@ Metrics::Metrics(const MetricsOptions& options) : families_(std::make_unique<Fam
 Metrics::~Metrics() = default;
 
 RegistryLabel Metrics::registry(std::string_view name) const {
-  const auto& names = families_->context.registry.values;
-  const auto found = std::ranges::find(names, name);
-  if (found == names.end()) return {};
-  return {static_cast<std::uint16_t>(found - names.begin())};
+  return {static_cast<std::uint16_t>(families_->context.registry.values->find(name).value_or(0))};
+}
+
+bool Metrics::add_registry(std::string_view name) {
+  return families_->context.registry.values->add(std::string(name));
 }
 
 void Metrics::count_request(const RequestRecord& record) const {

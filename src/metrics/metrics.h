@@ -57,6 +57,8 @@ class Metrics {
   /// The label of a registry of the configuration, "other" for any other name. A look-up by name: keep
   /// the result with the registry's settings.
   RegistryLabel registry(std::string_view name) const;
+  /// A registry that a reload has added. False where there are too many, and it goes on to count as "other".
+  bool add_registry(std::string_view name);
 
   /// Counts a request in all layover_http_* families, time to first byte, sent and saved bytes.
   void count_request(const RequestRecord& record) const;

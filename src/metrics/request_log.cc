@@ -136,7 +136,7 @@ RequestLog::RequestLog(int fd, LogFormat format, const Clock& clock)
 
 void RequestLog::write(const RequestLine& line) {
   LogBuffer text;
-  append_line(text, format_, clock_.wall_now(), line);
+  append_line(text, format_.load(std::memory_order_relaxed), clock_.wall_now(), line);
   writer_.add(view(text));
 }
 

@@ -2,6 +2,7 @@
 // is given the parsed route, never a query or a header that may hold a secret.
 #pragma once
 
+#include <atomic>
 #include <string_view>
 
 #include "base/clock.h"
@@ -45,9 +46,11 @@ class RequestLog {
 
   /// Never waits. The line's time is now: the end of the request.
   void write(const RequestLine& line);
+  /// For lines that are written from now on.
+  void set_format(LogFormat format) { format_.store(format, std::memory_order_relaxed); }
 
  private:
-  const LogFormat format_;
+  std::atomic<LogFormat> format_;
   const Clock& clock_;
   LineWriter writer_;
 };

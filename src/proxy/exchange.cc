@@ -39,6 +39,7 @@ std::string client_name(const net::ServerConnection& connection) {
 
 Exchange::Exchange(WorkerContext& context, net::ServerConnection& connection, const net::HttpRequest& request)
     : context_(context),
+      configuration_(context.configuration),
       connection_(connection),
       request_(request),
       started_(Deadline::Clock::now()),
@@ -53,7 +54,7 @@ Exchange::~Exchange() {
   record_.saved = Bytes{is_fetched ? 0 : sent_};
   record_.duration = Deadline::Clock::now() - started_;
   if (record_.code != 0) context_.shared.metrics.count_request(record_);
-  if (context_.shared.request_log != nullptr) log_request();
+  if (context_.shared.request_log != nullptr && configuration_->settings->log.requests) log_request();
 }
 
 void Exchange::log_request() {

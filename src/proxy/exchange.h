@@ -34,6 +34,8 @@ class Exchange {
   ~Exchange();
 
   WorkerContext& context() { return context_; }
+  /// What this request goes by from its start to its end.
+  const Configuration& configuration() const { return *configuration_; }
   const net::HttpRequest& request() const { return request_; }
   bool is_head() const { return request_.is_head(); }
 
@@ -73,6 +75,7 @@ class Exchange {
   void log_request();
 
   WorkerContext& context_;
+  const std::shared_ptr<const Configuration> configuration_;
   net::ServerConnection& connection_;
   const net::HttpRequest& request_;
   const Deadline::Clock::time_point started_;

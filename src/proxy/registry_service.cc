@@ -53,7 +53,7 @@ net::Task<void> serve_content(Exchange& exchange, std::shared_ptr<const upstream
 
 /// The registry that the route names, if layover may reach it; else null.
 std::shared_ptr<const upstream::Registry> find_registry(Exchange& exchange) {
-  auto found = exchange.context().shared.registries.find(*exchange.route()->registry);
+  auto found = exchange.configuration().registries.find(*exchange.route()->registry);
   if (found != nullptr) exchange.set_registry(found);
   return found;
 }
@@ -97,10 +97,10 @@ net::Task<void> answer(Exchange& exchange, const oci::RegistryName& default_regi
 
 }  // namespace
 
-net::Task<void> serve_registry_request(WorkerContext& context, const oci::RegistryName& default_registry,
+net::Task<void> serve_registry_request(WorkerContext& context, std::size_t listener,
                                        net::ServerConnection& connection, const net::HttpRequest& request) {
   Exchange exchange(context, connection, request);
-  co_await answer(exchange, default_registry);
+  co_await answer(exchange, exchange.configuration().settings->listen[listener].default_registry);
   exchange.finish();
 }
 

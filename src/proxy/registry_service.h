@@ -2,17 +2,17 @@
 // whether that is allowed, and hands on to the resource's handler.
 #pragma once
 
-#include <memory>
+#include <cstddef>
 
 #include "net/server_connection.h"
 #include "net/task.h"
-#include "oci/registry_name.h"
 #include "proxy/worker_context.h"
 
 namespace layover::proxy {
 
-/// Answers `request`. All references must outlive the task.
-net::Task<void> serve_registry_request(WorkerContext& context, const oci::RegistryName& default_registry,
+/// Answers `request`, which came in at the listener of that number in the settings. All references must
+/// outlive the task.
+net::Task<void> serve_registry_request(WorkerContext& context, std::size_t listener,
                                        net::ServerConnection& connection, const net::HttpRequest& request);
 
 }  // namespace layover::proxy

@@ -59,21 +59,21 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
 
 Result<void> Server::open() {
   const config::Settings& settings = *options_.settings;
-  auto registries = upstream::Registries::make(settings, metrics_);
+  auto registries = upstream::Registries::make(options_.settings, metrics_);
   if (!registries) return std::unexpected(registries.error());
-  shared_ = std::make_unique<Shared>(options_.settings, std::move(*registries), metrics_,
-                                     options_.request_log, "layover-" + Random::system().next_hex());
+  configuration_ = std::make_shared<const Configuration>(options_.settings, std::move(*registries));
+  shared_ =
+      std::make_unique<Shared>(metrics_, options_.request_log, "layover-" + Random::system().next_hex());
 
-  for (const config::Listener& listener : settings.listen) {
+  for (std::size_t i = 0; i < settings.listen.size(); ++i) {
     std::string address;
-    auto fd = bind(listener.address, address);
+    auto fd = bind(settings.listen[i].address, address);
     if (!fd) return std::unexpected(fd.error());
     addresses_.push_back(std::move(address));
     endpoints_.push_back({.fd = std::move(*fd),
-                          .handler = [name = listener.default_registry](WorkerContext& context,
-                                                                        net::ServerConnection& connection,
-                                                                        const net::HttpRequest& request) {
-                            return serve_registry_request(context, name, connection, request);
+                          .handler = [i](WorkerContext& context, net::ServerConnection& connection,
+                                         const net::HttpRequest& request) {
+                            return serve_registry_request(context, i, connection, request);
                           }});
   }
   auto admin = bind(settings.admin.listen, admin_address_);
@@ -83,7 +83,11 @@ Result<void> Server::open() {
        .handler = [this](WorkerContext&, net::ServerConnection& connection, const net::HttpRequest& request) {
          return admin_.serve(connection, request);
        }});
+  return open_cache();
+}
 
+Result<void> Server::open_cache() {
+  const config::Settings& settings = *options_.settings;
   auto space = limits_of(options_.files, settings.cache);
   if (!space) return std::unexpected(space.error());
   auto cache = cache::Cache::open(options_.files, options_.clock, metrics_,
@@ -104,6 +108,25 @@ Result<void> Server::open() {
   return {};
 }
 
+Result<void> Server::reload(std::shared_ptr<const config::Settings> settings) {
+  auto space = limits_of(options_.files, settings->cache);
+  if (!space) return std::unexpected(space.error());
+  for (const auto& [name, registry] : settings->registries) {
+    if (metrics_.add_registry(name.str())) continue;
+    log_warning(
+        "too many registries have been added for metrics of each: {} counts as \"other\" until the next "
+        "start",
+        name.str());
+  }
+  auto registries = upstream::Registries::make(settings, metrics_, &configuration_->registries);
+  if (!registries) return std::unexpected(registries.error());
+  configuration_ = std::make_shared<const Configuration>(std::move(settings), std::move(*registries));
+  cache_->budget().set_limits(*space);
+  cache_->set_complete_abandoned(configuration_->settings->cache.complete_abandoned);
+  for (const auto& worker : workers_) worker->reconfigure(configuration_);
+  return {};
+}
+
 Result<UniqueFd> Server::bind(const config::Endpoint& endpoint, std::string& address) {
   const auto addresses = net::numeric_address(endpoint.host, endpoint.port);
   if (addresses.empty()) {
@@ -118,7 +141,7 @@ Result<UniqueFd> Server::bind(const config::Endpoint& endpoint, std::string& add
 void Server::start_loops() {
   std::vector<std::shared_ptr<net::Mailbox>> mailboxes;
   for (unsigned i = 0; i < options_.settings->threads; ++i) {
-    workers_.push_back(std::make_unique<Worker>(i, *shared_, *cache_, tokens_));
+    workers_.push_back(std::make_unique<Worker>(i, *shared_, configuration_, *cache_, tokens_));
     mailboxes.push_back(workers_.back()->mailbox());
   }
   admin_.watch(std::move(mailboxes));
@@ -155,7 +178,7 @@ bool Server::wait_until(Deadline deadline, const std::function<bool()>& is_done,
 }
 
 bool Server::stop(const std::function<bool()>& should_hurry) {
-  const config::Shutdown& shutdown = options_.settings->shutdown;
+  const config::Shutdown& shutdown = configuration_->settings->shutdown;
   admin_.set_ready(false);
   shared_->is_stopping.store(true, std::memory_order_relaxed);
   wait_until(Deadline::after(shutdown.delay), [] { return false; }, should_hurry);

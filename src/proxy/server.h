@@ -41,6 +41,10 @@ class Server {
   const std::vector<std::string>& addresses() const { return addresses_; }
   const std::string& admin_address() const { return admin_address_; }
 
+  /// Goes by other settings from now on, for requests that begin after this: all but what is fixed (see
+  /// config/reload.h, which has to be obeyed before). On an error nothing has changed. Blocks for some ms.
+  Result<void> reload(std::shared_ptr<const config::Settings> settings);
+
   /// Graceful: not ready any more, accepts for shutdown.delay, then finishes transfers for up to
   /// shutdown.grace. `should_hurry` is asked all the time; true ends the waiting. Returns true where
   /// everything was finished.
@@ -54,6 +58,7 @@ class Server {
 
   explicit Server(ServerOptions options);
   Result<void> open();
+  Result<void> open_cache();
   Result<UniqueFd> bind(const config::Endpoint& endpoint, std::string& address);
   void start_loops();
   void listen(std::size_t endpoint);
@@ -64,6 +69,7 @@ class Server {
 
   ServerOptions options_;
   metrics::Metrics metrics_;
+  std::shared_ptr<const Configuration> configuration_;
   std::unique_ptr<cache::Cache> cache_;
   upstream::TokenTable tokens_;
   std::unique_ptr<Shared> shared_;

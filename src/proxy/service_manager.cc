@@ -6,8 +6,10 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -19,6 +21,14 @@ namespace layover::proxy {
 ServiceManager ServiceManager::of_process() {
   const char* socket = std::getenv("NOTIFY_SOCKET");
   return ServiceManager(socket == nullptr ? "" : socket);
+}
+
+Result<void> ServiceManager::tell_reloading() const {
+  // The manager wants the time, so as not to take an older READY for this reload's.
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  const auto microseconds = std::int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1000;
+  return tell(fmt::format("RELOADING=1\nMONOTONIC_USEC={}", microseconds));
 }
 
 Result<void> ServiceManager::tell(std::string_view state) const {

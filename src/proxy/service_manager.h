@@ -1,5 +1,5 @@
 // What layover tells the service manager that started it (sd_notify(3), systemd's Type=notify): that it
-// serves, and that it is ending. Where none is listening, nothing is told.
+// serves, reloads, and is ending. Where none is listening, nothing is told.
 #pragma once
 
 #include <string>
@@ -19,6 +19,8 @@ class ServiceManager {
 
   /// From now on requests are served.
   Result<void> tell_ready() const { return tell("READY=1"); }
+  /// The configuration is being read again, until tell_ready().
+  Result<void> tell_reloading() const;
   /// From now on it is ending; the manager's own time limit for that begins.
   Result<void> tell_stopping() const { return tell("STOPPING=1"); }
 

@@ -49,6 +49,13 @@ class CountedConnection {
   metrics::Gauge gauge_;
 };
 
+/// The same object with a count of owners of its own: requests of different loops would else pass one cache
+/// line to and fro.
+std::shared_ptr<const Configuration> counted_alone(std::shared_ptr<const Configuration> shared) {
+  const Configuration* configuration = shared.get();
+  return {std::make_shared<std::shared_ptr<const Configuration>>(std::move(shared)), configuration};
+}
+
 net::ServerLimits server_limits(const config::Limits& limits) {
   return {.header_timeout = limits.header_timeout,
           .send_timeout = limits.send_timeout,
@@ -72,6 +79,7 @@ struct Worker::OnLoop {
         cache(worker.cache_, loop),
         background(loop),
         context{.shared = worker.shared_,
+                .configuration = counted_alone(std::move(worker.first_configuration_)),
                 .loop = loop,
                 .client = client,
                 .cache = cache,
@@ -79,9 +87,11 @@ struct Worker::OnLoop {
         connections(loop) {}
 };
 
-Worker::Worker(unsigned index, Shared& shared, cache::Cache& cache, upstream::TokenTable& tokens)
+Worker::Worker(unsigned index, Shared& shared, std::shared_ptr<const Configuration> configuration,
+               cache::Cache& cache, upstream::TokenTable& tokens)
     : index_(index),
       shared_(shared),
+      first_configuration_(std::move(configuration)),
       cache_(cache),
       tokens_(tokens),
       loop_(std::make_unique<net::Loop>(index)),
@@ -121,6 +131,13 @@ void Worker::start_housekeeping() {
   });
 }
 
+void Worker::reconfigure(std::shared_ptr<const Configuration> configuration) {
+  mailbox()->post([this, configuration = std::move(configuration)]() mutable {
+    if (on_loop_ == nullptr) return;  // stopping
+    on_loop_->context.configuration = counted_alone(std::move(configuration));
+  });
+}
+
 void Worker::listen(UniqueFd listening, net::Acceptor::Handler hand_out) {
   mailbox()->post([this, fd = std::move(listening), hand_out = std::move(hand_out)]() mutable {
     on_loop_->acceptors.push_back(
@@ -147,7 +164,7 @@ net::Task<void> Worker::serve(UniqueFd fd, std::optional<net::IpAddress> client,
                               const RequestHandler& handler) {
   const CountedConnection counted(connections_, shared_.metrics.connections(metrics::Side::kClient));
   net::ServerConnection connection(net::Connection(net::Socket(*loop_, std::move(fd)), ErrorSource::kClient),
-                                   server_limits(shared_.settings->limits), client);
+                                   server_limits(on_loop_->context.configuration->settings->limits), client);
   do {
     auto request = co_await connection.read_request();
     if (!request) {
@@ -188,7 +205,7 @@ net::Task<void> Worker::answer_fault(net::ServerConnection& connection, const ne
   record.code = fault.status;
   record.sent = Bytes{sent ? answer.body.size() : 0};
   shared_.metrics.count_request(record);
-  if (shared_.request_log == nullptr) co_return;
+  if (shared_.request_log == nullptr || !on_loop_->context.configuration->settings->log.requests) co_return;
   record.duration = Deadline::Clock::now() - started;
   if (sent) record.time_to_first_byte = record.duration;
   const std::string client = client_name(connection);

@@ -28,7 +28,8 @@ using RequestHandler =
 class Worker {
  public:
   /// `cache` and `tokens` are shared by all workers and outlive them.
-  Worker(unsigned index, Shared& shared, cache::Cache& cache, upstream::TokenTable& tokens);
+  Worker(unsigned index, Shared& shared, std::shared_ptr<const Configuration> configuration,
+         cache::Cache& cache, upstream::TokenTable& tokens);
   ~Worker();
 
   void start();
@@ -39,6 +40,8 @@ class Worker {
   /// Starts the cache's background work on this loop: eviction and the sweep.
   void start_housekeeping();
 
+  /// For requests that begin, and connections that are accepted, once the loop has come to it.
+  void reconfigure(std::shared_ptr<const Configuration> configuration);
   const std::shared_ptr<net::Mailbox>& mailbox() const { return mailbox_; }
   /// Accepts connections at the listening descriptor, on this loop, and gives each to `hand_out`.
   void listen(UniqueFd listening, net::Acceptor::Handler hand_out);
@@ -63,6 +66,7 @@ class Worker {
 
   const unsigned index_;
   Shared& shared_;
+  std::shared_ptr<const Configuration> first_configuration_;  // until the loop runs
   cache::Cache& cache_;
   upstream::TokenTable& tokens_;
   std::unique_ptr<net::Loop> loop_;              // ends on its own thread

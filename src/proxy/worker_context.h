@@ -6,20 +6,17 @@
 #include <string>
 
 #include "cache/cache.h"
-#include "config/settings.h"
 #include "metrics/metrics.h"
 #include "metrics/request_log.h"
 #include "net/task_group.h"
+#include "proxy/configuration.h"
 #include "proxy/tag_table.h"
 #include "upstream/client.h"
-#include "upstream/registry.h"
 
 namespace layover::proxy {
 
 /// Shared by all loops; immutable but for the flags.
 struct Shared {
-  std::shared_ptr<const config::Settings> settings;
-  upstream::Registries registries;
   metrics::Metrics& metrics;
   metrics::RequestLog* request_log;  // null: requests are not logged
   /// This process among caches that may form a chain (RFC 8586): "layover-<random>".
@@ -31,6 +28,8 @@ struct Shared {
 /// One loop's.
 struct WorkerContext {
   Shared& shared;
+  /// For requests that begin now; replaced by a reload, between two tasks' turns.
+  std::shared_ptr<const Configuration> configuration;
   net::Loop& loop;
   upstream::Client& client;
   cache::LoopCache& cache;

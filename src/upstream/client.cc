@@ -131,7 +131,9 @@ Error no_credentials(const Registry& registry) {
   return error.with_answer({.status = 401, .content_type = {}, .body = {}, .retry_after = {}});
 }
 
-std::string token_key(const Query& query) { return query.registry->name() + " " + query.repository.str(); }
+std::string token_key(const Query& query) {
+  return query.registry->identity() + " " + query.repository.str();
+}
 
 }  // namespace
 

@@ -1,5 +1,5 @@
-// The pool's key holds the registry's name: two registries at one host may trust and allow different
-// things.
+// The pool's key holds the registry's identity: two registries at one host, or one before and after a
+// reload, may trust and allow different things.
 #include "upstream/pool.h"
 
 #include <utility>
@@ -17,7 +17,7 @@ constexpr std::chrono::seconds kIdleTime{50};
 constexpr std::size_t kMaxIdlePerOrigin = 32;
 
 std::string key_of(const Registry& registry, const net::Url& url) {
-  return fmt::format("{} {}://{}:{}", registry.name(), net::to_string(url.scheme), url.host, url.port);
+  return fmt::format("{} {}://{}:{}", registry.identity(), net::to_string(url.scheme), url.host, url.port);
 }
 
 }  // namespace

@@ -234,9 +234,3 @@ def test_an_idle_client_does_not_delay_the_end(layover):
         assert idle.recv(65536)
         layover.signal(signal.SIGTERM)
         assert layover.wait(5) == OK
-
-
-def test_sighup_ends_nothing(layover):
-    layover.signal(signal.SIGHUP)
-    time.sleep(0.2)   # nothing is to happen, and that cannot be waited for
-    assert layover.is_ready()

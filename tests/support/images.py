@@ -80,6 +80,10 @@ class Layout:
         """Of configs and layers alone: what is fetched through /blobs/."""
         return {digest for digest in self.digests() if not self._is_manifest(digest)}
 
+    def largest_blob(self):
+        """Its digest: a layer."""
+        return max(self.blob_digests(), key=lambda digest: (self._blobs / digest.removeprefix("sha256:")).stat().st_size)
+
     def of_platform(self, architecture):
         """The one image that an engine on such a machine takes."""
         top = self._json(self.digest)

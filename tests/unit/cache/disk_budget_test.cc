@@ -187,3 +187,20 @@ TEST_CASE("a partial file that cannot be removed stays counted") {
   }
   CHECK(fixture.files.ledger.peak() <= 2'000'000);
 }
+
+TEST_CASE("a limit that is lowered while it runs is kept by evicting, and a raised one is used at once") {
+  CacheFixture fixture(1, true, max_size(4'000'000));
+  std::vector<Blob> blobs;
+  for (unsigned i = 0; i < 6; ++i) blobs.emplace_back(i + 1, 500'000);
+  for (const Blob& blob : blobs) CHECK(get_now(fixture, blob).is_whole(blob.bytes));
+  fixture.settle();
+  CHECK(fixture.metrics.evicted_bytes().value() == 0);
+
+  cache::DiskBudget& budget = fixture.cache().budget();
+  budget.set_limits(max_size(1'500'000));
+  REQUIRE(eventually([&] { return budget.used().count <= 1'500'000; }));
+  const Blob large(9, 1'600'000);
+  CHECK(is_refused_for_space(get_now(fixture, large)));
+  budget.set_limits(max_size(4'000'000));
+  CHECK(get_now(fixture, large).is_whole(large.bytes));
+}

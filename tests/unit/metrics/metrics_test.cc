@@ -166,3 +166,21 @@ TEST_CASE("requests are counted on loops while scrapes run") {
   CHECK_THAT(metrics.serialize(),
              Contains(R"(registry="other",kind="blob",method="GET",code="206",cache="hit"} 60000)"));
 }
+
+TEST_CASE("a registry that is added later has series of its own, until there are too many") {
+  Metrics metrics(options());
+  CHECK(metrics.registry("later.example") == RegistryLabel{});
+  REQUIRE(metrics.add_registry("later.example"));
+  metrics.count_request(blob_hit(metrics.registry("later.example")));
+  CHECK_THAT(metrics.serialize(),
+             Contains(R"(layover_saved_bytes_total{registry="later.example"} 4000000000)"));
+  CHECK(metrics.add_registry("ghcr.io"));  // there already
+
+  int added = 0;
+  while (metrics.add_registry("r" + std::to_string(added))) ++added;
+  CHECK(added >= 50);
+  CHECK(metrics.registry("r" + std::to_string(added)) == RegistryLabel{});
+  metrics.count_request(blob_hit(metrics.registry("r" + std::to_string(added - 1))));
+  CHECK_THAT(metrics.serialize(), Contains(R"(layover_saved_bytes_total{registry="r)" +
+                                           std::to_string(added - 1) + R"("} 4000000000)"));
+}

@@ -50,6 +50,8 @@ void check_that_it_hears(const std::string& name) {
   const ServiceManager manager(name);
   REQUIRE(manager.tell_ready());
   CHECK(listener.next() == "READY=1");
+  REQUIRE(manager.tell_reloading());
+  CHECK_THAT(listener.next(), Catch::Matchers::StartsWith("RELOADING=1\nMONOTONIC_USEC="));
   REQUIRE(manager.tell_stopping());
   CHECK(listener.next() == "STOPPING=1");
   CHECK(listener.next().empty());

@@ -1,5 +1,7 @@
 // Which registries may be reached: those with an entry, and, where "*" is enabled, public hosts by name.
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "metrics/metrics.h"
 #include "tests/support/catch.h"
@@ -20,7 +22,10 @@ struct Fixture {
   Registries make(bool are_others_enabled) {
     settings.others.enabled = are_others_enabled;
     settings.registries.emplace(name("named.example"), config::Registry{.name = name("named.example")});
-    auto made = Registries::make(settings, metrics);
+    return make(std::make_shared<const config::Settings>(settings), nullptr);
+  }
+  Registries make(std::shared_ptr<const config::Settings> of, const Registries* before) const {
+    auto made = Registries::make(std::move(of), metrics, before);
     REQUIRE(made);
     return std::move(*made);
   }
@@ -70,6 +75,31 @@ TEST_CASE("addresses and names of this machine have to be named in the configura
     INFO(text);
     CHECK(registries.find(name(text)) == nullptr);
   }
+}
+
+TEST_CASE(
+    "a registry that is made again shares nothing that depends on trust, but what is known of its health") {
+  Fixture fixture;
+  const auto before = fixture.make(false);
+  const auto named = before.find(name("named.example"));
+  named->health().note_outage(Error(ErrorCode::kConnect, ErrorSource::kUpstream, "refused"));
+  auto settings = fixture.settings;
+  config::Registry& changed = settings.registries.at(name("named.example"));
+  changed.times.idle_timeout = std::chrono::seconds(7);
+
+  const auto again = fixture.make(std::make_shared<const config::Settings>(settings), &before);
+  CHECK(again.find(name("named.example"))->health().is_down());
+  CHECK(again.find(name("named.example"))->identity() != named->identity());
+  CHECK(again.find(name("named.example"))->settings().times.idle_timeout == std::chrono::seconds(7));
+
+  changed.credentials = config::Credentials{.username = "u", .password = "p"};
+  const auto as_another = fixture.make(std::make_shared<const config::Settings>(settings), &before);
+  CHECK_FALSE(as_another.find(name("named.example"))->health().is_down());
+
+  changed.credentials.reset();
+  changed.url.host = "elsewhere.example";
+  const auto elsewhere = fixture.make(std::make_shared<const config::Settings>(settings), &before);
+  CHECK_FALSE(elsewhere.find(name("named.example"))->health().is_down());
 }
 
 TEST_CASE("names that clients invent do not pile up") {
