@@ -37,6 +37,7 @@ struct ContentRequest {
   oci::Digest digest;
   ContentKind kind;
   const config::Times* times;  // the registry's, which outlives the request
+  unsigned streams = 1;        // that a download may use at once
   /// Makes the source: called only where upstream has to be asked, so that a hit does without. Stays
   /// callable as long as the request's task.
   std::function<std::shared_ptr<Source>()> source;
@@ -111,6 +112,7 @@ class Cache {
   std::atomic<bool> complete_abandoned_{options_.complete_abandoned};
   DiskBudget budget_;
   Committer committer_;
+  ExtraStreams extra_streams_;
   net::KeyedTable<FillKey, FillState, FillKeyHash> fills_;
   net::KeyedTable<FillKey, Distrust, FillKeyHash> distrusted_;
   net::KeyedTable<FillKey, PendingTags, FillKeyHash> pending_tags_;
@@ -182,9 +184,9 @@ class LoopCache {
 
   class Ending;
   net::Task<void> run_fill_body(std::shared_ptr<FillState> state, std::shared_ptr<Source> source,
-                                Deadline deadline);
+                                FetchLimits limits, Deadline deadline);
   net::Task<void> run_fill(std::shared_ptr<FillState> state, std::shared_ptr<Source> source,
-                           Deadline deadline);
+                           FetchLimits limits, Deadline deadline);
   net::Task<Result<void>> download(std::shared_ptr<FillState> state, FillRun& run, Deadline deadline);
 
   Cache& cache_;

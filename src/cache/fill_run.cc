@@ -1,9 +1,10 @@
-// Two tasks share the work: one receives into chunks, the other hands all chunks that are ready to one
-// offloaded job, which writes and hashes them. While the job runs, the next chunks arrive.
+// The fetcher's tasks receive into chunks; all that are ready are handed to one offloaded job, which writes
+// and hashes them. While the job runs, the next chunks arrive.
 #include "cache/fill_run.h"
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -15,21 +16,18 @@ namespace layover::cache {
 
 namespace {
 
-constexpr std::size_t kChunkBytes = std::size_t{256} << 10;
-/// Bounds a fill's memory: chunks being received, waiting and being stored.
-constexpr std::size_t kChunks = 4;
 /// For room on the disk: less than clients wait for a first byte, so that they get a clear answer.
 constexpr std::chrono::seconds kSpacePatience{10};
 
 }  // namespace
 
 FillRun::FillRun(net::Loop& loop, std::shared_ptr<FillState> state, std::shared_ptr<Source> source,
-                 Committer& committer)
+                 Committer& committer, FetchLimits limits, ExtraStreams& extra)
     : state_(std::move(state)),
       source_(std::move(source)),
       committer_(committer),
       reserved_(committer.budget()),
-      receiver_(loop) {}
+      fetcher_(loop, *state_, *source_, limits, extra) {}
 
 FillRun::~FillRun() {
   if (path_.empty()) return;
@@ -43,23 +41,20 @@ FillRun::~FillRun() {
 }
 
 net::Task<Result<void>> FillRun::download(Deadline first_byte) {
-  auto opened = co_await source_->open(first_byte);
+  auto opened = co_await source_->open({}, first_byte);
   if (!opened) co_return std::unexpected(opened.error());
-  stream_ = std::move(*opened);
-  if (auto problem = find_size_problem(stream_->head())) co_return std::unexpected(*problem);
-  const Bytes size = stream_->head().size.value_or(committer_.budget().ahead_of(Bytes{0}));
+  const SourceHead head = (*opened)->head();
+  if (auto problem = find_size_problem(head)) co_return std::unexpected(*problem);
+  const Bytes size = head.size.value_or(committer_.budget().ahead_of(Bytes{0}));
   auto reserved = co_await committer_.budget().reserve(reserved_, size,
                                                        earlier(first_byte, Deadline::after(kSpacePatience)));
   if (!reserved) co_return reserved;
   auto file = co_await open_file();
   if (!file) co_return file;
-  state_->publish_head(stream_->head().size, stream_->head().content_type);
+  state_->publish_head(head.size, head.content_type);
 
-  for (std::size_t i = 0; i < kChunks; ++i) free_.push_back({.bytes = nullptr});
-  receiver_.spawn(receive());
-  auto stored = co_await store();
-  receiver_.cancel();  // it may still wait on the stream
-  stream_.reset();
+  fetcher_.start(std::move(*opened));
+  auto stored = co_await store_all();
   if (!stored) co_return stored;
   co_return verify();
 }
@@ -93,109 +88,77 @@ net::Task<Result<void>> FillRun::open_file() {
   if (!opened) co_return std::unexpected(opened.error().within("no partial download can be made"));
   path_ = opened->partial.release();
   state_->publish_file(std::move(opened->read));
-  store_.emplace(
-      Store{.file = std::move(opened->written), .hasher = Hasher(state_->key().digest.algorithm())});
+  store_.emplace(files, std::move(opened->written), state_->key().digest.algorithm());
   co_return Result<void>{};
 }
 
-net::Task<void> FillRun::receive() {
-  while (!is_received_whole_ && !receive_error_) {
-    while (free_.empty()) co_await has_freed_.wait();
-    Chunk chunk = std::move(free_.back());
-    free_.pop_back();
-    if (!chunk.bytes) chunk.bytes = std::make_unique_for_overwrite<std::byte[]>(kChunkBytes);
-    auto n = co_await stream_->read({chunk.bytes.get(), kChunkBytes});
-    if (!n) {
-      receive_error_ = n.error();
-    } else if (*n == 0) {
-      is_received_whole_ = true;
-    } else {
-      chunk.length = *n;
-      received_.push_back(std::move(chunk));
-    }
-    has_received_.notify();
-  }
-}
-
-net::Task<Result<void>> FillRun::store() {
+net::Task<Result<void>> FillRun::store_all() {
   for (;;) {
-    while (received_.empty() && !is_received_whole_ && !receive_error_) co_await has_received_.wait();
-    if (!received_.empty()) {
-      auto reserved = co_await reserve_for_chunks();
-      if (!reserved) co_return reserved;
-      auto stored = co_await store_chunks();
-      if (!stored) co_return stored;
-      state_->publish_front(store_->front);
-      if (state_->kind() == ContentKind::kManifest && store_->front > kMaxManifest.count) {
-        co_return failure(ErrorCode::kTooLarge, ErrorSource::kUpstream,
-                          fmt::format("upstream's manifest has more than {} bytes", kMaxManifest.count));
-      }
-    } else if (receive_error_) {
-      co_return std::unexpected(*receive_error_);
-    } else {
-      co_return Result<void>{};
+    std::vector<Chunk> chunks;
+    if (!store_->has_more_to_hash()) {
+      auto received = co_await fetcher_.next();
+      if (!received) co_return std::unexpected(received.error());
+      if (received->empty()) co_return Result<void>{};
+      chunks = std::move(*received);
     }
-  }
-}
-
-// More chunks may arrive meanwhile: they are all stored at once, so all of them are counted.
-net::Task<Result<void>> FillRun::reserve_for_chunks() {
-  for (;;) {
-    std::uint64_t needed = store_->front;
-    for (const Chunk& chunk : received_) needed += chunk.length;
-    if (needed <= reserved_.size().count) co_return Result<void>{};
-    DiskBudget& budget = committer_.budget();
-    const Bytes size = budget.ahead_of(Bytes{needed});
-    auto reserved = co_await budget.reserve(reserved_, size, Deadline::after(kSpacePatience));
+    auto reserved = co_await reserve_for(chunks);
     if (!reserved) co_return reserved;
+    std::vector<ByteRange> written;
+    for (const Chunk& chunk : chunks) written.push_back(chunk.range());
+    auto stored = co_await store(std::move(chunks));
+    if (!stored) co_return stored;
+    state_->publish_written(written);
+    if (state_->kind() == ContentKind::kManifest && store_->hashed() > kMaxManifest.count) {
+      co_return failure(ErrorCode::kTooLarge, ErrorSource::kUpstream,
+                        fmt::format("upstream's manifest has more than {} bytes", kMaxManifest.count));
+    }
   }
 }
 
-net::Task<Result<void>> FillRun::store_chunks() {
+// Where the size is known all of it is reserved already.
+net::Task<Result<void>> FillRun::reserve_for(const std::vector<Chunk>& chunks) {
+  std::uint64_t needed = 0;
+  for (const Chunk& chunk : chunks) needed = std::max(needed, chunk.range().end);
+  if (needed <= reserved_.size().count) co_return Result<void>{};
+  DiskBudget& budget = committer_.budget();
+  const Bytes size = budget.ahead_of(Bytes{needed});
+  co_return co_await budget.reserve(reserved_, size, Deadline::after(kSpacePatience));
+}
+
+net::Task<Result<void>> FillRun::store(std::vector<Chunk> chunks) {
   struct Stored {
-    Store store;
+    FillStore store;
     std::vector<Chunk> chunks;
     Result<void> result;
   };
-  std::vector<Chunk> chunks(std::make_move_iterator(received_.begin()),
-                            std::make_move_iterator(received_.end()));
-  received_.clear();
-  FileSystem& files = committer_.directory().files();
   auto done = co_await net::offload(
-      net::Work::kDisk, [&files, store = std::move(*store_), chunks = std::move(chunks)]() mutable {
-        Result<void> result;
-        for (const Chunk& chunk : chunks) {
-          const std::span<const std::byte> bytes(chunk.bytes.get(), chunk.length);
-          result = files.write_at(store.file.get(), bytes, store.front);
-          if (!result) break;
-          store.hasher.update(bytes);
-          store.front += chunk.length;
-        }
+      net::Work::kDisk, [store = std::move(*store_), chunks = std::move(chunks)]() mutable {
+        Result<void> result = store.store(chunks);
         return Stored{.store = std::move(store), .chunks = std::move(chunks), .result = std::move(result)};
       });
   store_ = std::move(done.store);
-  reserved_.note_written(Bytes{store_->front});
-  for (Chunk& chunk : done.chunks) free_.push_back(std::move(chunk));
-  has_freed_.notify();
+  reserved_.note_written(Bytes{store_->written()});
+  fetcher_.note_hashed(store_->hashed());
+  fetcher_.give_back(std::move(done.chunks));
   co_return std::move(done.result);
 }
 
 Result<void> FillRun::verify() {
   const oci::Digest& wanted = state_->key().digest;
   const FillView view = state_->view();
-  if (view.size && view.size->count != store_->front) {
+  if (view.size && view.size->count != store_->hashed()) {
     return failure(ErrorCode::kShortBody, ErrorSource::kUpstream,
-                   fmt::format("upstream sent {} bytes of {} where it announced {}", store_->front,
+                   fmt::format("upstream sent {} bytes of {} where it announced {}", store_->hashed(),
                                wanted.to_string(), view.size->count));
   }
-  const oci::Digest found = store_->hasher.finish();
+  const oci::Digest found = store_->finish();
   if (found != wanted) {
     return failure(ErrorCode::kDigestMismatch, ErrorSource::kUpstream,
                    fmt::format("the bytes from {} are not {}: their digest is {}",
                                state_->key().registry.str(), wanted.to_string(), found.to_string()));
   }
-  reserved_.shrink_to(Bytes{store_->front});
-  state_->publish_verified(Bytes{store_->front});
+  reserved_.shrink_to(Bytes{store_->hashed()});
+  state_->publish_verified(Bytes{store_->hashed()});
   store_.reset();
   return {};
 }

@@ -2,8 +2,6 @@
 // them, publishes how far it has come, verifies, and commits. Lives and dies on one loop.
 #pragma once
 
-#include <cstddef>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,12 +11,11 @@
 #include "base/deadline.h"
 #include "cache/committer.h"
 #include "cache/disk_budget.h"
+#include "cache/fill_fetcher.h"
 #include "cache/fill_state.h"
-#include "cache/hasher.h"
+#include "cache/fill_store.h"
 #include "cache/source.h"
-#include "net/event.h"
 #include "net/task.h"
-#include "net/task_group.h"
 
 namespace layover::cache {
 
@@ -29,7 +26,7 @@ inline constexpr Bytes kMaxManifest = 8_MiB;
 class FillRun {
  public:
   FillRun(net::Loop& loop, std::shared_ptr<FillState> state, std::shared_ptr<Source> source,
-          Committer& committer);
+          Committer& committer, FetchLimits limits, ExtraStreams& extra);
   /// Cancelled midway, it leaves no file behind.
   ~FillRun();
 
@@ -40,10 +37,6 @@ class FillRun {
   net::Task<Result<void>> commit();
 
  private:
-  struct Chunk {
-    std::unique_ptr<std::byte[]> bytes;
-    std::size_t length = 0;
-  };
   /// A partial file, removed by its end unless it was renamed or given away.
   class PartialFile {
    public:
@@ -59,18 +52,11 @@ class FillRun {
     FileSystem* files_;
     std::string path_;
   };
-  /// What an offloaded job works on; it owns all of it.
-  struct Store {
-    UniqueFd file;
-    Hasher hasher;
-    std::uint64_t front = 0;
-  };
 
   net::Task<Result<void>> open_file();
-  net::Task<void> receive();
-  net::Task<Result<void>> store();
-  net::Task<Result<void>> reserve_for_chunks();
-  net::Task<Result<void>> store_chunks();
+  net::Task<Result<void>> store_all();
+  net::Task<Result<void>> reserve_for(const std::vector<Chunk>& chunks);
+  net::Task<Result<void>> store(std::vector<Chunk> chunks);
   Result<void> verify();
   std::optional<Error> find_size_problem(const SourceHead& head) const;
 
@@ -78,17 +64,10 @@ class FillRun {
   std::shared_ptr<Source> source_;
   Committer& committer_;
 
-  std::unique_ptr<SourceStream> stream_;
   std::string path_;  // of the partial file; empty once it is renamed or removed
   Reservation reserved_;
-  std::optional<Store> store_;
-  std::deque<Chunk> received_;
-  std::vector<Chunk> free_;
-  net::Event has_received_;
-  net::Event has_freed_;
-  bool is_received_whole_ = false;
-  std::optional<Error> receive_error_;
-  net::TaskGroup receiver_;  // last: its task uses the members above
+  std::optional<FillStore> store_;  // nothing while a job has it
+  FillFetcher fetcher_;
 };
 
 }  // namespace layover::cache

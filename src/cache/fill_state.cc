@@ -1,10 +1,16 @@
-// The rule that nothing unverified leaves whole lives in publish_front: the last byte is not readable
-// before publish_verified.
+// The rule that nothing unverified leaves whole lives in readable_end: the last byte is not readable before
+// publish_verified.
 #include "cache/fill_state.h"
 
 #include <algorithm>
 
 namespace layover::cache {
+
+namespace {
+
+constexpr std::uint64_t kInTurn = std::uint64_t{1} << 20;
+
+}  // namespace
 
 FillState::FillState(FillKey key, Scope leader, ContentKind kind)
     : key_(std::move(key)), leader_(std::move(leader)), kind_(kind) {
@@ -37,21 +43,27 @@ void FillState::publish_file(UniqueFd fd) {
   view_.fd = file_.get();
 }
 
-void FillState::publish_front(std::uint64_t front) {
+void FillState::publish_written(std::span<const ByteRange> ranges) {
   {
     const std::lock_guard lock(mutex_);
-    // Without a size any byte may be the last one.
-    const std::uint64_t last = view_.size ? view_.size->count : front;
-    view_.readable = std::min(front, last > 0 ? last - 1 : 0);
+    for (const ByteRange& range : ranges) written_.add(range);
   }
   progress_->notify();
+}
+
+std::uint64_t FillState::readable_end(std::uint64_t offset) const {
+  const std::lock_guard lock(mutex_);
+  if (view_.is_verified) return std::max(offset, view_.size->count);
+  const std::uint64_t end = written_.end_from(offset);
+  // Without a size any byte may be the last one.
+  const std::uint64_t size = view_.size ? view_.size->count : end;
+  return std::max(offset, std::min(end, size > 0 ? size - 1 : 0));
 }
 
 void FillState::publish_verified(Bytes size) {
   {
     const std::lock_guard lock(mutex_);
     view_.size = size;
-    view_.readable = size.count;
     view_.is_verified = true;
   }
   progress_->notify();
@@ -96,6 +108,27 @@ void FillState::record_when_stored(PutTag tag) {
     return known.scope == tag.scope && known.variant == tag.variant && known.tag == tag.tag;
   });
   if (!is_known) tags_.push_back(std::move(tag));
+}
+
+std::optional<FillState::Want> FillState::want(std::uint64_t offset) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (offset - std::min(offset, written_.end_before(offset)) <= kInTurn) return std::nullopt;
+    wants_.insert(offset);
+  }
+  wanted_->notify();
+  return std::optional<Want>(std::in_place, *this, offset);
+}
+
+FillState::Want::~Want() {
+  if (fill_ == nullptr) return;
+  const std::lock_guard lock(fill_->mutex_);
+  fill_->wants_.erase(fill_->wants_.find(offset_));
+}
+
+std::vector<std::uint64_t> FillState::wants() const {
+  const std::lock_guard lock(mutex_);
+  return {wants_.begin(), wants_.end()};
 }
 
 void FillState::add_reader() {

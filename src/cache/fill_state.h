@@ -7,6 +7,7 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/unique_fd.h"
+#include "cache/extents.h"
 #include "cache/index.h"
 #include "cache/index_records.h"
 #include "cache/scope.h"
@@ -37,9 +39,8 @@ struct FillKeyHash {
 
 /// What a reader sees of a fill at one moment.
 struct FillView {
-  bool has_head = false;       // upstream has answered
-  std::optional<Bytes> size;   // nothing while upstream does not say; known in any case once verified
-  std::uint64_t readable = 0;  // bytes that may be sent: all but the last until the digest is verified
+  bool has_head = false;      // upstream has answered
+  std::optional<Bytes> size;  // nothing while upstream does not say; known in any case once verified
   bool is_verified = false;
   std::optional<Error> failure;
   int fd = -1;  // open as long as the FillState lives
@@ -56,6 +57,9 @@ class FillState {
   ContentKind kind() const { return kind_; }
 
   FillView view() const;
+  /// How far the content may be sent from `offset` on: as far as its bytes are there, but for the last of all
+  /// until the digest is verified. `offset` itself where there is nothing to send.
+  std::uint64_t readable_end(std::uint64_t offset) const;
   /// The Content-Type that upstream sent; empty before its answer.
   std::string media_type() const;
   /// Told at every change of the view, and when a reader leaves.
@@ -64,7 +68,8 @@ class FillState {
   // By the run.
   void publish_head(std::optional<Bytes> size, std::string media_type);
   void publish_file(UniqueFd fd);
-  void publish_front(std::uint64_t front);
+  /// These bytes are in the file, and never change again.
+  void publish_written(std::span<const ByteRange> ranges);
   void publish_verified(Bytes size);
   void publish_failure(Error error);
   /// No more admissions: gives all scopes that were admitted. Called once, for the commit.
@@ -83,6 +88,15 @@ class FillState {
   /// once the commit is under way; the tag's next look-up then records it.
   void record_when_stored(PutTag tag);
 
+  /// A reader waits for the byte at `offset`, as long as this lives; nothing where that is a little after
+  /// bytes that are there, since it comes in its turn.
+  class Want;
+  std::optional<Want> want(std::uint64_t offset);
+  /// What readers wait for out of turn, in order.
+  std::vector<std::uint64_t> wants() const;
+  /// Told when there is more of that.
+  net::Signal& wanted() { return *wanted_; }
+
   void add_reader();
   void remove_reader();
   unsigned readers() const;
@@ -92,15 +106,30 @@ class FillState {
   const Scope leader_;
   const ContentKind kind_;
   const std::shared_ptr<net::Signal> progress_ = std::make_shared<net::Signal>();
+  const std::shared_ptr<net::Signal> wanted_ = std::make_shared<net::Signal>();
 
   mutable std::mutex mutex_;
   FillView view_;
+  Extents written_;
+  std::multiset<std::uint64_t> wants_;
   std::string media_type_;
   UniqueFd file_;
   std::set<std::pair<Scope, ContentKind>> admitted_;
   std::vector<PutTag> tags_;
   bool are_admissions_open_ = true;
   unsigned readers_ = 0;
+};
+
+class FillState::Want {
+ public:
+  Want(FillState& fill, std::uint64_t offset) : fill_(&fill), offset_(offset) {}
+  Want(Want&& other) noexcept : fill_(std::exchange(other.fill_, nullptr)), offset_(other.offset_) {}
+  Want& operator=(Want&&) = delete;
+  ~Want();
+
+ private:
+  FillState* fill_;  // null once moved from
+  std::uint64_t offset_;
 };
 
 }  // namespace layover::cache

@@ -236,7 +236,9 @@ net::Task<Result<std::optional<Opened>>> LoopCache::open_fill(const ContentReque
   bool was_confirmed = false;
   if (is_new) {
     for (PutTag& tag : take_pending_tags(key, request.scope)) fill->record_when_stored(std::move(tag));
-    fills_.spawn(run_fill(fill, request.source(), deadline));
+    // Short of the budget, so that who waits for the first byte hears what the trouble is.
+    const FetchLimits limits{.streams = request.streams, .patience = request.times->first_byte_budget / 2};
+    fills_.spawn(run_fill(fill, request.source(), limits, deadline));
   } else if (!fill->is_admitted(request.scope, request.kind)) {
     auto joined = co_await join(request, *fill, deadline);
     if (!joined) co_return std::unexpected(joined.error());

@@ -42,9 +42,9 @@ class LoopCache::Ending {
 };
 
 net::Task<void> LoopCache::run_fill(std::shared_ptr<FillState> state, std::shared_ptr<Source> source,
-                                    Deadline deadline) {
+                                    FetchLimits limits, Deadline deadline) {
   try {
-    co_await run_fill_body(std::move(state), std::move(source), deadline);
+    co_await run_fill_body(std::move(state), std::move(source), limits, deadline);
   } catch (const std::exception& bug) {
     // Its readers have been told by Ending; the others go on.
     log_error("a download failed in a way that is a bug, please report it: {}", bug.what());
@@ -52,9 +52,9 @@ net::Task<void> LoopCache::run_fill(std::shared_ptr<FillState> state, std::share
 }
 
 net::Task<void> LoopCache::run_fill_body(std::shared_ptr<FillState> state, std::shared_ptr<Source> source,
-                                         Deadline deadline) {
+                                         FetchLimits limits, Deadline deadline) {
   Ending ending(cache_, state);
-  FillRun run(loop_, state, std::move(source), cache_.committer_);
+  FillRun run(loop_, state, std::move(source), cache_.committer_, limits, cache_.extra_streams_);
   auto downloaded = co_await download(state, run, deadline);
   if (!downloaded) {
     const Error& error = downloaded.error();

@@ -56,16 +56,24 @@ net::Task<Result<void>> Reader::wait_until_verified(Deadline deadline) {
 std::optional<Bytes> Reader::size() const { return content_ ? content_->size : fill_->view().size; }
 
 bool Reader::has_byte_at(std::uint64_t offset) const {
-  return offset < (content_ ? content_->size.count : fill_->view().readable);
+  return content_ ? offset < content_->size.count : fill_->readable_end(offset) > offset;
 }
 
 net::Task<Result<ByteRange>> Reader::next(std::uint64_t offset, std::uint64_t end) {
   if (content_) co_return ByteRange{.begin = offset, .end = std::min(end, content_->size.count)};
-  auto view = co_await wait_until(*fill_, Deadline::never(), [offset](const FillView& v) {
-    return v.is_verified || v.readable > offset;
-  });
+  std::optional<FillState::Want> want;
+  bool has_asked = false;
+  const auto has_more = [&](const FillView& view) {
+    if (view.is_verified || fill_->readable_end(offset) > offset) return true;
+    if (!want && !has_asked) {
+      has_asked = true;
+      if (auto wanted = fill_->want(offset)) want.emplace(std::move(*wanted));
+    }
+    return false;
+  };
+  auto view = co_await wait_until(*fill_, Deadline::never(), has_more);
   if (!view) co_return std::unexpected(view.error());
-  co_return ByteRange{.begin = offset, .end = std::max(offset, std::min(end, view->readable))};
+  co_return ByteRange{.begin = offset, .end = std::max(offset, std::min(end, fill_->readable_end(offset)))};
 }
 
 bool Reader::may_be_cold() const { return content_ || fill_->view().is_verified; }

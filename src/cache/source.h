@@ -18,8 +18,17 @@ namespace layover::cache {
 
 /// What upstream says about the content before its bytes.
 struct SourceHead {
-  std::optional<Bytes> size;  // nothing where upstream does not say
+  std::optional<Bytes> size;  // of the whole; nothing where upstream does not say
   std::string content_type;   // as sent, perhaps empty
+  std::uint64_t begin = 0;    // which of the content's bytes the stream's first one is
+  bool takes_ranges = true;   // false where upstream says that it gives no parts
+};
+
+/// The part of the content that a stream is to bring.
+struct SourceRange {
+  std::uint64_t begin = 0;
+  std::optional<std::uint64_t> end{};  // nothing: to the content's end
+  std::optional<Bytes> size{};         // of the content as upstream has told before: it must not have changed
 };
 
 /// The body of upstream's answer. Lives on the loop that opened it; owned by one task.
@@ -46,8 +55,9 @@ class Source {
   /// upstream's verdict and carries its answer. With a fallback, an upstream that is known to be down is not
   /// waited for.
   virtual net::Task<Result<SourceHead>> confirm(Fallback fallback, Deadline deadline) = 0;
-  /// Starts the download (GET).
-  virtual net::Task<Result<std::unique_ptr<SourceStream>>> open(Deadline deadline) = 0;
+  /// Starts the download (GET) of `range`. An upstream that gives no ranges sends the whole: the stream's
+  /// head tells. kProtocol where it sends another part, or of another size, than was asked for.
+  virtual net::Task<Result<std::unique_ptr<SourceStream>>> open(SourceRange range, Deadline deadline) = 0;
 };
 
 }  // namespace layover::cache

@@ -8,6 +8,7 @@
 #include <map>
 #include <utility>
 
+#include "base/ascii.h"
 #include "config/read_credentials.h"
 #include "config/rules.h"
 #include "config/well_known.h"
@@ -17,6 +18,7 @@ namespace {
 
 // Far more than any bundle of certificates has.
 constexpr Bytes kMostCertificates = 8_MiB;
+constexpr unsigned kMostStreams = 32;
 
 /// Reads a list of strings with `parse`; what it does not take is reported as not `expected`. The strings are
 /// not shown: somebody may have put a URL with a password there.
@@ -51,6 +53,14 @@ void read_url(const Value& value, Registry& registry) {
   registry.url = *url;
 }
 
+void read_streams(const Value& value, unsigned& out) {
+  const auto streams = parse_decimal<unsigned>(value.node.text);
+  if (value.node.kind != Node::Kind::kNumber || !streams || *streams < 1 || *streams > kMostStreams) {
+    return value.fail(fmt::format("expected a whole number from 1 to {}", kMostStreams));
+  }
+  out = *streams;
+}
+
 void read_ca_file(const Value& value, const ReadContext& context, Registry& registry) {
   const std::string* text = value.text("the path of a file with certificates in PEM form");
   if (text == nullptr) return;
@@ -78,9 +88,10 @@ void read_registry(const Value& value, const ReadContext& context, Registry& reg
     read_list(*networks, "a network, such as \"10.0.0.0/8\" or \"fd00::/8\", without bits after its prefix",
               parse_network, registry.allow_addresses);
   }
+  if (const auto streams = section.find("streams")) read_streams(*streams, registry.streams);
   read_times(section, registry.times);
-  section.not_supported({"mirrors", "streams", "max_connections", "client_certificate", "client_key",
-                         "repositories", "tags", "on_deleted", "enabled"});
+  section.not_supported({"mirrors", "max_connections", "client_certificate", "client_key", "repositories",
+                         "tags", "on_deleted", "enabled"});
   section.finish();
 
   if (!registry.is_url_explicit && is_private_host(registry.name.authority().host)) {

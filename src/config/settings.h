@@ -96,6 +96,7 @@ struct Registry {
   std::vector<oci::Authority> built_in_token_hosts{};  // of a well-known registry, besides its own host
   std::vector<oci::Authority> token_realms{};          // see oci::Authority::covers
   std::vector<Network> allow_addresses{};              // where redirects and realms may lead besides public
+  unsigned streams = 8;  // at most so many ranges of a blob are downloaded at once
   Times times{};
 };
 

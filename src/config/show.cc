@@ -60,6 +60,7 @@ Json show_registry(const Registry& registry, const Times& defaults) {
     object["token_realms"].push_back(realm.to_string());
   }
   for (const Network& network : registry.allow_addresses) object["allow_addresses"].push_back(network.text);
+  if (registry.streams != Registry{.name = registry.name}.streams) object["streams"] = registry.streams;
   for (const TimeKey& time : kTimeKeys) {
     const Duration value = registry.times.*time.member;
     if (value != defaults.*time.member) object[std::string(time.key)] = duration_text(value);

@@ -32,7 +32,7 @@ class MemorySource final : public cache::Source {
       : bytes_(std::move(bytes)), media_type_(std::move(media_type)) {}
 
   net::Task<Result<cache::SourceHead>> confirm(cache::Fallback, Deadline) override { co_return head(); }
-  net::Task<Result<std::unique_ptr<cache::SourceStream>>> open(Deadline) override {
+  net::Task<Result<std::unique_ptr<cache::SourceStream>>> open(cache::SourceRange, Deadline) override {
     std::unique_ptr<cache::SourceStream> stream = std::make_unique<Stream>(bytes_, head());
     co_return std::move(stream);
   }

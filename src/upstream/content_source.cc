@@ -31,9 +31,38 @@ Result<cache::SourceHead> vet(const Registry& registry, const net::ResponseInfo&
   if (named && named->algorithm() == digest.algorithm() && *named != digest) {
     return problem(fmt::format("the digest {}", named->to_string()));
   }
-  cache::SourceHead head{.size = std::nullopt, .content_type = std::string(content_type)};
+  cache::SourceHead head{.size = std::nullopt,
+                         .content_type = std::string(content_type),
+                         .takes_ranges = !info.headers.has_token("accept-ranges", "none")};
   if (info.content_length) head.size = Bytes{*info.content_length};
   return head;
+}
+
+/// What a 206 says about the whole, and about the part that it is.
+Result<void> note_part(const net::ResponseInfo& info, cache::SourceHead& head) {
+  auto part = net::parse_content_range(info.headers.get("content-range").value_or(""));
+  if (!part) return std::unexpected(part.error());
+  head.size = part->size ? std::optional(Bytes{*part->size}) : std::nullopt;
+  if (part->range) head.begin = part->range->begin;
+  return {};
+}
+
+/// Whether an answer is what was asked for: the whole where it is no part, else a part that begins there, and
+/// in either case of content of the size that was told before.
+Result<void> check_range(const Registry& registry, const oci::Digest& digest,
+                         const cache::SourceRange& wanted, const cache::SourceHead& head) {
+  const auto problem = [&](std::string what) {
+    return failure(ErrorCode::kProtocol, ErrorSource::kUpstream,
+                   fmt::format("{} answered for {} with {}", registry.name(), digest.to_string(), what));
+  };
+  if (head.begin != wanted.begin && head.begin != 0) {
+    return problem(
+        fmt::format("the bytes from {} on where those from {} were asked for", head.begin, wanted.begin));
+  }
+  if (wanted.size && head.size && *head.size != *wanted.size) {
+    return problem(fmt::format("a size of {} where it was {} before", head.size->count, wanted.size->count));
+  }
+  return {};
 }
 
 /// A 2xx says something about this content only if it names its digest or its size: a portal's page does
@@ -80,16 +109,25 @@ class ContentSource final : public cache::Source {
     co_return co_await confirm_by_get(deadline);
   }
 
-  net::Task<Result<std::unique_ptr<cache::SourceStream>>> open(Deadline deadline) override {
-    auto response = co_await client_.send(query_, deadline);
+  net::Task<Result<std::unique_ptr<cache::SourceStream>>> open(cache::SourceRange range,
+                                                               Deadline deadline) override {
+    Query query = query_;
+    const bool is_part = range.begin > 0 || range.end;
+    if (is_part) query.range = net::format_range(range.begin, range.end);
+    auto response = co_await client_.send(std::move(query), deadline);
     if (!response) co_return std::unexpected(response.error());
     auto head = vet(*query_.registry, response->info(), digest_);
     if (!head) co_return std::unexpected(head.error());
-    if (response->info().status != 200) {
+    if (response->info().status == 206 && is_part) {
+      auto noted = note_part(response->info(), *head);
+      if (!noted) co_return std::unexpected(noted.error());
+    } else if (response->info().status != 200) {
       co_return failure(ErrorCode::kProtocol, ErrorSource::kUpstream,
                         fmt::format("{} answered {} to a request without a range", query_.registry->name(),
                                     response->info().status));
     }
+    auto checked = check_range(*query_.registry, digest_, range, *head);
+    if (!checked) co_return std::unexpected(checked.error());
     std::unique_ptr<cache::SourceStream> stream =
         std::make_unique<ContentStream>(std::move(*response), std::move(*head));
     co_return std::move(stream);
@@ -105,9 +143,8 @@ class ContentSource final : public cache::Source {
     auto head = vet(*query_.registry, response->info(), digest_);
     if (!head) co_return head;
     if (response->info().status == 206) {
-      auto range = net::parse_content_range(response->info().headers.get("content-range").value_or(""));
-      if (!range) co_return std::unexpected(range.error());
-      head->size = range->size ? std::optional(Bytes{*range->size}) : std::nullopt;
+      auto noted = note_part(response->info(), *head);
+      if (!noted) co_return std::unexpected(noted.error());
     }
     if (head->size || has_evidence(response->info())) co_return head;
     co_return failure(ErrorCode::kProtocol, ErrorSource::kUpstream,

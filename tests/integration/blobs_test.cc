@@ -28,6 +28,11 @@ ScriptedUpstream::Script pausing(const std::string& bytes, std::size_t stop, Gat
   };
 }
 
+/// An upstream that breaks is not asked again for long.
+void give_up_soon(layover::config::Settings& settings) {
+  Site::registry(settings).times.first_byte_budget = std::chrono::seconds(2);
+}
+
 HttpAnswer read_up_to(HttpClient& client, std::size_t size) {
   HttpAnswer answer = client.read_head();
   while (answer.body.size() < size && client.read_some(answer, size - answer.body.size())) {
@@ -123,7 +128,8 @@ TEST_CASE("the only client leaves: the download is finished or dropped, as confi
   CHECK(site.proxy.get(path).header("x-cache") == (complete_abandoned ? "HIT" : "MISS"));
 }
 
-TEST_CASE("upstream dies at byte k: an orderly short close, never an error page behind blob bytes") {
+TEST_CASE(
+    "upstream dies at byte k, each time: an orderly short close, never an error page behind blob bytes") {
   struct Case {
     std::string what;
     std::function<void(Reply&)> die;
@@ -134,7 +140,7 @@ TEST_CASE("upstream dies at byte k: an orderly short close, never an error page 
                          {"resets", [](Reply& reply) { reply.reset(); }, true},
                          {"closes in a chunk", [](Reply& reply) { reply.close(); }, false}}) {
     INFO(one.what);
-    Site site;
+    Site site(give_up_soon);
     const std::string digest = site.upstream.add_blob("a", kBytes);
     const std::string path = blob_path("a", digest);
     Gate& gate = site.upstream.gate();
@@ -212,7 +218,7 @@ TEST_CASE("upstream fails before a byte was sent: a clean JSON error") {
        [](const auto&, Reply& reply) { reply.answer(429, {{"Retry-After", "0"}}, ""); }, 429,
        "TOOMANYREQUESTS"},
   };
-  Site site;
+  Site site(give_up_soon);
   unsigned seed = 1;
   for (const Case& one : cases) {
     INFO(one.what);

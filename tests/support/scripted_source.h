@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "cache/source.h"
 #include "net/signal.h"
@@ -59,12 +60,33 @@ class ScriptedContent : public std::enable_shared_from_this<ScriptedContent> {
   void refuse_confirm(std::optional<Error> error) {
     change([&] { confirm_error_ = std::move(error); });
   }
+  /// Whether parts are given; else every GET is answered with the whole.
+  void give_ranges(bool are_given) {
+    change([&] { gives_ranges_ = are_given; });
+  }
+  /// The break is for the first stream alone: the next one goes on.
+  void break_once_at(std::uint64_t at, Error error) {
+    change([&] {
+      break_ = std::pair(at, std::move(error));
+      is_break_for_one_ = true;
+    });
+  }
   /// At most so many bytes a read.
   void set_piece(std::size_t bytes) {
     change([&] { piece_ = bytes; });
   }
 
   int opens() const { return get(&ScriptedContent::opens_); }
+  /// Where the streams were asked to begin, in their order.
+  std::vector<std::uint64_t> begins() const {
+    const std::lock_guard lock(mutex_);
+    return begins_;
+  }
+  /// Bytes that were given in all.
+  std::uint64_t given() const {
+    const std::lock_guard lock(mutex_);
+    return given_;
+  }
   int confirms() const { return get(&ScriptedContent::confirms_); }
   /// Downloads that have not been given up.
   int running() const { return get(&ScriptedContent::running_); }
@@ -120,6 +142,10 @@ class ScriptedContent : public std::enable_shared_from_this<ScriptedContent> {
   std::optional<std::pair<std::uint64_t, Error>> break_;
   std::optional<Error> open_error_;
   std::optional<Error> confirm_error_;
+  bool gives_ranges_ = true;
+  bool is_break_for_one_ = false;
+  std::vector<std::uint64_t> begins_;
+  std::uint64_t given_ = 0;
   int opens_ = 0;
   int confirms_ = 0;
   int running_ = 0;
@@ -127,8 +153,8 @@ class ScriptedContent : public std::enable_shared_from_this<ScriptedContent> {
 
 class ScriptedContent::ScriptedStream final : public cache::SourceStream {
  public:
-  ScriptedStream(std::shared_ptr<ScriptedContent> content, cache::SourceHead head)
-      : content_(std::move(content)), head_(std::move(head)) {}
+  ScriptedStream(std::shared_ptr<ScriptedContent> content, cache::SourceHead head, std::uint64_t end)
+      : content_(std::move(content)), head_(std::move(head)), offset_(head_.begin), end_(end) {}
   ~ScriptedStream() override {
     const std::lock_guard lock(content_->mutex_);
     --content_->running_;
@@ -148,22 +174,29 @@ class ScriptedContent::ScriptedStream final : public cache::SourceStream {
   /// Nothing where it has to wait.
   std::optional<Result<std::size_t>> read_now(std::span<std::byte> into) {
     const std::lock_guard lock(content_->mutex_);
-    std::uint64_t end = std::min<std::uint64_t>(content_->bytes_.size(), content_->limit_);
-    if (content_->break_) {
+    const std::uint64_t whole = std::min<std::uint64_t>(content_->bytes_.size(), end_);
+    std::uint64_t end = std::min(whole, content_->limit_);
+    if (content_->break_ && offset_ <= content_->break_->first) {
       end = std::min(end, content_->break_->first);
-      if (offset_ == content_->break_->first) return std::unexpected(content_->break_->second);
+      if (offset_ == content_->break_->first) {
+        Error error = content_->break_->second;
+        if (content_->is_break_for_one_) content_->break_.reset();
+        return std::unexpected(std::move(error));
+      }
     }
-    if (offset_ == content_->bytes_.size()) return std::size_t{0};
+    if (offset_ == whole) return std::size_t{0};
     if (offset_ >= end) return std::nullopt;
     const std::size_t n = std::min({into.size(), std::size_t{end - offset_}, content_->piece_});
     std::memcpy(into.data(), content_->bytes_.data() + offset_, n);
     offset_ += n;
+    content_->given_ += n;
     return n;
   }
 
   std::shared_ptr<ScriptedContent> content_;
   cache::SourceHead head_;
-  std::uint64_t offset_ = 0;
+  std::uint64_t offset_;
+  const std::uint64_t end_;
 };
 
 class ScriptedContent::ScriptedSource final : public cache::Source {
@@ -182,10 +215,12 @@ class ScriptedContent::ScriptedSource final : public cache::Source {
     co_return content_->head();
   }
 
-  net::Task<Result<std::unique_ptr<cache::SourceStream>>> open(Deadline deadline) override {
+  net::Task<Result<std::unique_ptr<cache::SourceStream>>> open(cache::SourceRange range,
+                                                               Deadline deadline) override {
     {
       const std::lock_guard lock(content_->mutex_);
       ++content_->opens_;
+      content_->begins_.push_back(range.begin);
     }
     auto passed = co_await pass(content_, &ScriptedContent::is_answer_held_, deadline);
     if (!passed) co_return std::unexpected(passed.error());
@@ -195,8 +230,11 @@ class ScriptedContent::ScriptedSource final : public cache::Source {
       if (content_->open_error_) co_return std::unexpected(*content_->open_error_);
       ++content_->running_;
       head = content_->head();
+      if (!content_->gives_ranges_) range = {};
     }
-    std::unique_ptr<cache::SourceStream> stream = std::make_unique<ScriptedStream>(content_, std::move(head));
+    head.begin = range.begin;
+    std::unique_ptr<cache::SourceStream> stream = std::make_unique<ScriptedStream>(
+        content_, std::move(head), range.end.value_or(std::numeric_limits<std::uint64_t>::max()));
     co_return std::move(stream);
   }
 

@@ -31,10 +31,7 @@ class Held {
       case Point::kOpeningFile: fixture.files.hold(Call::kOpen); break;
       case Point::kInBody: content->limit(200'000); break;
       case Point::kWriting: fixture.files.hold(Call::kWriteAt); break;
-      case Point::kAtTheEnd:
-        content->set_bytes(kBytes + "#");
-        content->limit(kBytes.size());
-        break;
+      case Point::kAtTheEnd: content->limit(kBytes.size() - 1); break;
       case Point::kSyncing: fixture.files.hold(Call::kSyncData); break;
       case Point::kIndexing: fixture.files.hold(Call::kSyncDirectory); break;
     }
@@ -55,7 +52,6 @@ class Held {
 
   void let_go() {
     content->hold_answer(false);
-    content->set_bytes(kBytes);
     content->limit(ScriptedContent::kNoLimit);
     fixture_.files.release();
   }

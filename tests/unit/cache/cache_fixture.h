@@ -158,11 +158,11 @@ class CacheFixture {
 
   static inline const config::Times kTimes{};
 
-  /// With the default times.
+  /// With the default times, but for little patience with an upstream that breaks.
   static cache::ContentRequest request(ScriptedContent& content, const oci::Digest& digest,
                                        cache::Scope scope = scope_of("a"),
                                        cache::ContentKind kind = cache::ContentKind::kBlob) {
-    static const config::Times times;
+    static const config::Times times{.first_byte_budget = std::chrono::milliseconds(200)};
     return {.scope = std::move(scope),
             .digest = digest,
             .kind = kind,

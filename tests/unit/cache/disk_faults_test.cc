@@ -57,7 +57,7 @@ class SocketSource final : public cache::Source {
   int reads() const { return reads_; }
 
   net::Task<Result<cache::SourceHead>> confirm(cache::Fallback, Deadline) override { co_return head_; }
-  net::Task<Result<std::unique_ptr<cache::SourceStream>>> open(Deadline) override {
+  net::Task<Result<std::unique_ptr<cache::SourceStream>>> open(cache::SourceRange, Deadline) override {
     std::unique_ptr<cache::SourceStream> stream = std::make_unique<Stream>(*this);
     co_return std::move(stream);
   }

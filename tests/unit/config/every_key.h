@@ -27,6 +27,7 @@ class EveryKey {
         "url": "http://10.0.0.5:5001", "ca_file": "ca.pem", "shared": true,
         "credentials": {"username": "in-file", "password_file": "password"},
         "token_realms": ["auth.example", "auth.example:8443"], "allow_addresses": ["10.0.0.0/8", "fd00::1"],
+        "streams": 3,
         "tag_ttl": "11s", "not_found_ttl": "12s", "stale_ttl": "13s", "grant_ttl": "14s",
         "connect_timeout": "15s", "response_timeout": "16s", "confirm_timeout": "17s", "idle_timeout": "18s",
         "first_byte_budget": "19s"},

@@ -236,9 +236,19 @@ TEST_CASE("\"*\" says yes or no and nothing else") {
         "f:1:22: registries[\"*\"]: expected an object, not false");
 }
 
+TEST_CASE("streams is a whole number from 1 to 32, 8 unless it is given") {
+  CHECK(registry_in(load(with_registry("a.example", R"("streams": 3)")), "a.example").streams == 3);
+  CHECK(registry_in(load(with_registry("a.example", "")), "a.example").streams == 8);
+  for (const char* value : {"0", "33", "-1", "1.5", "\"3\"", "true"}) {
+    INFO(value);
+    CHECK(problem_of(with_registry("a.example", std::string("\"streams\": ") + value)) ==
+          "f:1:42: registries[\"a.example\"].streams: expected a whole number from 1 to 32");
+  }
+}
+
 TEST_CASE("what a registry cannot have yet is told from what it never has") {
-  for (const char* key : {"mirrors", "streams", "max_connections", "client_certificate", "client_key",
-                          "repositories", "tags", "on_deleted", "enabled"}) {
+  for (const char* key : {"mirrors", "max_connections", "client_certificate", "client_key", "repositories",
+                          "tags", "on_deleted", "enabled"}) {
     INFO(key);
     CHECK(problem_of(with_registry("a.example", std::string("\"") + key + "\": null")) ==
           std::string("f:1:31: registries[\"a.example\"].") + key + ": not supported yet");

@@ -1,0 +1,59 @@
+// The first try comes at once, the others after growing pauses.
+#include "cache/fill_patience.h"
+
+#include <array>
+
+#include "base/random.h"
+
+namespace layover::cache {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::array kPauses{milliseconds(0), milliseconds(100), milliseconds(300), milliseconds(1000)};
+constexpr milliseconds kLongestPause{2000};
+/// Less than this is no progress: an upstream that breaks after each byte would be asked for ever.
+constexpr std::uint64_t kProgress = std::uint64_t{64} << 10;
+constexpr unsigned kTriesAtNonsense = 2;
+/// At least so many, whatever time one of them takes.
+constexpr unsigned kFewestTries = 2;
+
+/// What is no answer at all, or none of the content's.
+bool is_on_the_way(const Error& error) {
+  switch (error.code()) {
+    case ErrorCode::kDns:
+    case ErrorCode::kConnect:
+    case ErrorCode::kTimeout:
+    case ErrorCode::kReset:
+    case ErrorCode::kClosed:
+    case ErrorCode::kShortBody:
+    case ErrorCode::kStatus:
+    case ErrorCode::kRateLimited:
+    case ErrorCode::kOverloaded: return true;
+    default: return false;
+  }
+}
+
+}  // namespace
+
+std::optional<milliseconds> FillPatience::pause_after(const Error& error, std::uint64_t received) {
+  if (error.source() != ErrorSource::kUpstream || !error.is_outage()) return std::nullopt;
+  const auto now = Deadline::Clock::now();
+  if (tries_ == 0 || received >= received_ + kProgress) {
+    tries_ = 0;
+    received_ = received;
+    began_ = now;
+  }
+  const unsigned most = is_on_the_way(error) ? ~0U : kTriesAtNonsense;
+  if (tries_ >= most) return std::nullopt;
+  if (tries_ >= kFewestTries && now - began_ >= patience_) return std::nullopt;
+  const milliseconds pause = tries_ < kPauses.size() ? kPauses[tries_] : kLongestPause;
+  ++tries_;
+  if (pause.count() == 0) return pause;
+  // Many downloads may break at the same moment.
+  const auto jitter = Random::system().next() % (static_cast<std::uint64_t>(pause.count()) / 4 + 1);
+  return pause + milliseconds(jitter);
+}
+
+}  // namespace layover::cache

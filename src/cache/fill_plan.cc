@@ -1,0 +1,65 @@
+// Claims are short, so that a stream which reads on to the end leaves room for others on its way.
+#include "cache/fill_plan.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace layover::cache {
+
+std::uint64_t FillPlan::end_of_content() const {
+  return size_ ? size_->count : std::numeric_limits<std::uint64_t>::max();
+}
+
+/// The first byte at or after `offset` that is received or claimed; the content's end where there is none.
+std::uint64_t FillPlan::next_taken(std::uint64_t offset) const {
+  std::uint64_t taken = received_.next_from(offset).value_or(end_of_content());
+  for (const Stream& stream : streams_) {
+    if (stream.claimed.end > offset) taken = std::min(taken, std::max(stream.claimed.begin, offset));
+  }
+  return taken;
+}
+
+FillPlan::Handle FillPlan::start(ByteRange request) {
+  const std::uint64_t claim = std::min(request.length(), kClaim);
+  streams_.push_back(
+      {.claimed = {.begin = request.begin, .end = request.begin + claim}, .request_end = request.end});
+  return std::prev(streams_.end());
+}
+
+void FillPlan::receive(Handle stream, std::uint64_t n) {
+  received_.add({.begin = stream->claimed.begin, .end = stream->claimed.begin + n});
+  stream->claimed.begin += n;
+}
+
+bool FillPlan::extend(Handle stream) const {
+  ByteRange& claimed = stream->claimed;
+  const std::uint64_t free_end = std::min(stream->request_end, next_taken(claimed.end));
+  const std::uint64_t end = std::min(free_end, claimed.begin + kClaim);
+  if (end <= claimed.end) return !claimed.empty();
+  claimed.end = end;
+  return true;
+}
+
+void FillPlan::end(Handle stream) { streams_.erase(stream); }
+
+std::optional<ByteRange> FillPlan::free_from(std::uint64_t offset) const {
+  while (offset < end_of_content()) {
+    std::uint64_t next = received_.end_from(offset);
+    for (const Stream& stream : streams_) {
+      if (stream.claimed.begin <= next && next < stream.claimed.end) next = stream.claimed.end;
+    }
+    if (next == offset) return ByteRange{.begin = offset, .end = next_taken(offset)};
+    offset = next;
+  }
+  return std::nullopt;
+}
+
+bool FillPlan::is_coming(std::uint64_t offset, std::uint64_t near) const {
+  if (is_received(offset)) return true;
+  return std::ranges::any_of(streams_, [&](const Stream& stream) {
+    return stream.claimed.begin <= offset && offset < stream.request_end &&
+           offset - stream.claimed.begin <= near && next_taken(stream.claimed.end) >= offset;
+  });
+}
+
+}  // namespace layover::cache

@@ -1,0 +1,35 @@
+// How many streams a download is worth: more as long as they add throughput. Pure.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+#include "base/deadline.h"
+
+namespace layover::cache {
+
+/// Owned by one download; lives on its loop.
+class StreamTuner {
+ public:
+  /// How often to call sample().
+  static constexpr std::chrono::milliseconds kInterval{250};
+
+  explicit StreamTuner(unsigned most) : most_(most) {}
+
+  /// What has been received in all, and what is missing; gives the number of streams that there should be.
+  unsigned sample(std::uint64_t received, std::uint64_t missing, Deadline::Clock::time_point now);
+  /// Upstream did not take one more: no more than `streams` from now on.
+  void limit_to(unsigned streams);
+
+ private:
+  unsigned most_;
+  unsigned target_ = 1;
+  unsigned before_ = 1;         // the number of streams before the trial that is under way
+  double rate_before_ = 0;      // bytes per second with those
+  unsigned samples_ = 0;        // since the last change
+  std::uint64_t received_ = 0;  // at the start of what is measured
+  Deadline::Clock::time_point measured_since_{};
+  Deadline::Clock::time_point next_trial_{};
+};
+
+}  // namespace layover::cache

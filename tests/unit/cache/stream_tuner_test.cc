@@ -1,0 +1,83 @@
+// More streams where they help, and only there: a model of an upstream in place of a network.
+#include "cache/stream_tuner.h"
+
+#include <algorithm>
+#include <functional>
+
+#include "tests/support/catch.h"
+
+using namespace layover;
+using cache::StreamTuner;
+
+namespace {
+
+constexpr double kMega = 1e6;
+
+struct Run {
+  double seconds = 0;
+  unsigned most = 1;  // streams at once
+  unsigned at_the_end = 1;
+};
+
+/// Downloads `size` bytes from an upstream that gives `speed(streams)` bytes per second.
+Run download(double size, unsigned most, const std::function<double(unsigned)>& speed) {
+  StreamTuner tuner(most);
+  Run run;
+  Deadline::Clock::time_point now{};
+  const double step = std::chrono::duration<double>(StreamTuner::kInterval).count();
+  unsigned streams = 1;
+  for (double received = 0; received < size; received += speed(streams) * step) {
+    streams =
+        tuner.sample(static_cast<std::uint64_t>(received), static_cast<std::uint64_t>(size - received), now);
+    run.most = std::max(run.most, streams);
+    now += StreamTuner::kInterval;
+    run.seconds += step;
+  }
+  run.at_the_end = streams;
+  return run;
+}
+
+}  // namespace
+
+TEST_CASE("an upstream that limits each connection is asked by as many as are allowed") {
+  const Run run = download(400 * kMega, 8, [](unsigned streams) { return 10 * kMega * streams; });
+  CHECK(run.most == 8);
+  CHECK(run.seconds < 8);  // 40 s with one
+}
+
+TEST_CASE("where more bring nothing, it goes back to one, and looks again only now and then") {
+  const Run run = download(1000 * kMega, 8, [](unsigned) { return 20 * kMega; });
+  CHECK(run.most == 2);
+  CHECK(run.at_the_end <= 2);
+}
+
+TEST_CASE("it stops where the line is full") {
+  const Run run =
+      download(2000 * kMega, 8, [](unsigned streams) { return std::min(streams * 30.0, 70.0) * kMega; });
+  CHECK(run.most <= 8);
+  CHECK(run.at_the_end <= 4);
+  CHECK(run.seconds < 2000.0 / 60);
+}
+
+TEST_CASE("what comes within a second is left to one stream") {
+  CHECK(download(400 * kMega, 8, [](unsigned) { return 500 * kMega; }).most == 1);
+}
+
+TEST_CASE("a refused stream is not tried again") {
+  StreamTuner tuner(8);
+  Deadline::Clock::time_point now{};
+  std::uint64_t received = 0;
+  unsigned streams = 1;
+  for (int i = 0; i < 6; ++i) {
+    streams = tuner.sample(received, 1'000'000'000, now);
+    received += 2'500'000ULL * streams;
+    now += StreamTuner::kInterval;
+  }
+  REQUIRE(streams > 2);
+  tuner.limit_to(2);
+  for (int i = 0; i < 40; ++i) {
+    CHECK(tuner.sample(received, 1'000'000'000, now) <= 2);
+    received += 5'000'000;
+    now += StreamTuner::kInterval;
+  }
+}
