@@ -139,6 +139,7 @@ net::Task<std::optional<Error>> FillFetcher::fetch(FillPlan::Handle part,
                                                    std::unique_ptr<SourceStream> stream) {
   for (;;) {
     std::optional<Error> error;
+    auto stage = FillPatience::Stage::kOpening;
     if (!stream) {
       auto opened = co_await reopen(part);
       if (opened) {
@@ -151,9 +152,10 @@ net::Task<std::optional<Error>> FillFetcher::fetch(FillPlan::Handle part,
       auto received = co_await receive(part, *stream);
       if (received) co_return std::nullopt;
       error = received.error();
+      stage = FillPatience::Stage::kReceiving;
       stream.reset();
     }
-    const auto pause = patience_.pause_after(*error, plan_.received());
+    const auto pause = patience_.pause_after(*error, stage, plan_.received());
     if (!pause) co_return error;
     log_info("the download of {} from {} is carried on from byte {} in {} ms: {}",
              state_.key().digest.to_string(), state_.key().registry.str(), part->claimed.begin,

@@ -15,7 +15,8 @@ constexpr std::array kPauses{milliseconds(0), milliseconds(100), milliseconds(30
 constexpr milliseconds kLongestPause{2000};
 /// Less than this is no progress: an upstream that breaks after each byte would be asked for ever.
 constexpr std::uint64_t kProgress = std::uint64_t{64} << 10;
-constexpr unsigned kTriesAtNonsense = 2;
+/// An upstream that answers and breaks at the same place each time does so for a reason.
+constexpr unsigned kFruitlessAnswers = 3;
 /// At least so many, whatever time one of them takes.
 constexpr unsigned kFewestTries = 2;
 
@@ -37,16 +38,18 @@ bool is_on_the_way(const Error& error) {
 
 }  // namespace
 
-std::optional<milliseconds> FillPatience::pause_after(const Error& error, std::uint64_t received) {
+std::optional<milliseconds> FillPatience::pause_after(const Error& error, Stage stage,
+                                                      std::uint64_t received) {
   if (error.source() != ErrorSource::kUpstream || !error.is_outage()) return std::nullopt;
   const auto now = Deadline::Clock::now();
   if (tries_ == 0 || received >= received_ + kProgress) {
     tries_ = 0;
+    fruitless_answers_ = 0;
     received_ = received;
     began_ = now;
   }
-  const unsigned most = is_on_the_way(error) ? ~0U : kTriesAtNonsense;
-  if (tries_ >= most) return std::nullopt;
+  const bool is_answer = stage == Stage::kReceiving || !is_on_the_way(error);
+  if (is_answer && ++fruitless_answers_ > kFruitlessAnswers) return std::nullopt;
   if (tries_ >= kFewestTries && now - began_ >= patience_) return std::nullopt;
   const milliseconds pause = tries_ < kPauses.size() ? kPauses[tries_] : kLongestPause;
   ++tries_;

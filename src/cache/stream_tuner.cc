@@ -9,6 +9,8 @@ namespace {
 
 /// A rest that comes within this time anyway is not worth another stream.
 constexpr double kWorthwhile = 1.0;
+/// Bytes per second. A connection that brings more is not held back by upstream or by its distance.
+constexpr double kFastEnough = 24.0 * (1U << 20);
 /// Of what twice the streams could bring at best.
 constexpr double kEnoughGain = 0.4;
 /// New streams take some round trips to come up to speed: they are measured from the second interval on.
@@ -41,7 +43,8 @@ unsigned StreamTuner::sample(std::uint64_t received, std::uint64_t missing, Dead
     }
     before_ = target_;
   }
-  const bool is_worth_more = static_cast<double>(missing) > rate * kWorthwhile;
+  const bool is_slow = rate < kFastEnough * target_;
+  const bool is_worth_more = is_slow && static_cast<double>(missing) > rate * kWorthwhile;
   if (is_worth_more && now >= next_trial_ && target_ < most_) {
     rate_before_ = rate;
     target_ = std::min(most_, target_ * 2);

@@ -1,4 +1,5 @@
-// How many streams a download is worth: more as long as they add throughput. Pure.
+// How many streams a download is worth: more where a connection is slow, as long as they add throughput.
+// Pure.
 #pragma once
 
 #include <chrono>

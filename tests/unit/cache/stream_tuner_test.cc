@@ -53,14 +53,18 @@ TEST_CASE("where more bring nothing, it goes back to one, and looks again only n
 
 TEST_CASE("it stops where the line is full") {
   const Run run =
-      download(2000 * kMega, 8, [](unsigned streams) { return std::min(streams * 30.0, 70.0) * kMega; });
+      download(2000 * kMega, 8, [](unsigned streams) { return std::min(streams * 15.0, 50.0) * kMega; });
   CHECK(run.most <= 8);
   CHECK(run.at_the_end <= 4);
-  CHECK(run.seconds < 2000.0 / 60);
+  CHECK(run.seconds < 2000.0 / 40);
+}
+
+TEST_CASE("a fast connection is left alone") {
+  CHECK(download(4000 * kMega, 8, [](unsigned streams) { return 40 * kMega * streams; }).most == 1);
 }
 
 TEST_CASE("what comes within a second is left to one stream") {
-  CHECK(download(400 * kMega, 8, [](unsigned) { return 500 * kMega; }).most == 1);
+  CHECK(download(20 * kMega, 8, [](unsigned streams) { return 20 * kMega * streams; }).most == 1);
 }
 
 TEST_CASE("a refused stream is not tried again") {
