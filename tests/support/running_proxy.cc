@@ -79,12 +79,9 @@ HttpAnswer RunningProxy::head(std::string_view target, const HeaderList& headers
   return fetch(address(), "HEAD", target, headers);
 }
 
-double RunningProxy::metric(std::string_view series) const {
-  const std::string text = fetch(admin_address(), "GET", "/metrics").body;
-  const auto found = ("\n" + text).find(fmt::format("\n{} ", series));
-  if (found == std::string::npos) return 0;
-  return std::stod(text.substr(found + series.size() + 1));
-}
+double RunningProxy::metric(std::string_view series) const { return value_in(metrics(), series); }
+
+std::string RunningProxy::metrics() const { return fetch(admin_address(), "GET", "/metrics").body; }
 
 bool RunningProxy::settle() const {
   return eventually([this] { return metric("layover_fills_active") == 0; });
@@ -97,6 +94,12 @@ std::vector<std::string> RunningProxy::request_lines(std::size_t count) const {
     return lines.size() >= count;
   });
   return lines;
+}
+
+double value_in(const std::string& metrics, std::string_view series) {
+  const auto found = ("\n" + metrics).find(fmt::format("\n{} ", series));
+  if (found == std::string::npos) return 0;
+  return std::stod(metrics.substr(found + series.size() + 1));
 }
 
 std::string blob_path(std::string_view repository, std::string_view digest) {

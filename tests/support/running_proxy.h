@@ -49,6 +49,8 @@ class RunningProxy {
   HttpAnswer head(std::string_view target, const HeaderList& headers = {}) const;
   /// The value of a series, such as `layover_fills_total{result="committed"}`; 0 where it is not shown.
   double metric(std::string_view series) const;
+  /// All series, as they are scraped; `value_in` finds one of them.
+  std::string metrics() const;
   /// Waits until no download runs; false where that takes too long.
   bool settle() const;
   /// The request log, once it has that many lines; with as many as there are where that takes too long.
@@ -89,6 +91,8 @@ struct Site {
   }
 };
 
+/// The value of a series in a scrape's text; 0 where it is not shown.
+double value_in(const std::string& metrics, std::string_view series);
 /// "/v2/<repository>/blobs/<digest>".
 std::string blob_path(std::string_view repository, std::string_view digest);
 std::string manifest_path(std::string_view repository, std::string_view reference);
