@@ -9,6 +9,7 @@
 #include <functional>
 #include <iostream>
 #include <mutex>
+#include <optional>
 #include <random>
 #include <string>
 #include <string_view>
@@ -37,13 +38,15 @@ constexpr int kMany = 12;
 
 struct Row {
   std::string_view fault;
-  Expected passes;              // where the fault is gone when upstream is asked again
-  Expected stays;               // where it is not
-  std::string_view reason{};    // of layover_upstream_errors_total
-  std::string_view result{};    // of layover_fills_total
-  int tries = 1;                // see Cell
-  bool starts_over = false;     // see Cell
-  Expected range_stays{stays};  // for a range, where the size is unknown and all is verified first
+  Expected passes;            // where the fault is gone when upstream is asked again
+  Expected stays;             // where it is not
+  std::string_view reason{};  // of layover_upstream_errors_total
+  std::string_view result{};  // of layover_fills_total
+  int tries = 1;              // see Cell
+  bool starts_over = false;   // see Cell
+  bool has_no_size = false;   // upstream does not tell it: a range is answered when all is verified
+
+  bool is_harmless() const { return stays.outcome == Outcome::kWhole && reason.empty(); }
 };
 
 const std::vector<Row> kTable{
@@ -57,7 +60,7 @@ const std::vector<Row> kTable{
     {"reset before the answer", kWhole, error(502), "reset", "upstream_error", kMany},
     {"reset at N", kWhole, kCutShort, "reset", "upstream_error", kMany},
     {"short body, right length", kWhole, kCutShort, "reset", "short", kMany},
-    {"bad chunk", kWhole, kCutShort, "protocol", "upstream_error", kMany, false, error(502)},
+    {"bad chunk", kWhole, kCutShort, "protocol", "upstream_error", kMany, false, true},
     {"stall at N", kWhole, kCutShort, "timeout", "upstream_error", kMany},
     {"black hole at headers", kWhole, error(504), "timeout", "upstream_error", kMany},
     {"black hole in the body", kWhole, kCutShort, "timeout", "upstream_error", kMany},
@@ -69,7 +72,8 @@ const std::vector<Row> kTable{
     {"another size", kCutShort, kCutShort, "", "mismatch"},
 
     // Carrying on: what does not fit is never put together.
-    {"range ignored", kWhole, kCutShort, "reset", "upstream_error", kMany, true},
+    {"reset once, ranges ignored", kWhole, kWhole, "reset", "upstream_error", kMany, true},
+    {"reset at N, ranges ignored", kWhole, kCutShort, "reset", "upstream_error", kMany, true},
     {"wrong Content-Range", kWholeOrCutShort, kCutShort, "reset", "upstream_error", kMany},
     {"another size on carrying on", kWholeOrCutShort, kCutShort, "reset", "upstream_error", kMany},
     {"200 instead of 206", kWholeOrCutShort, kCutShort, "reset", "upstream_error", kMany},
@@ -112,7 +116,8 @@ const std::vector<std::string_view> kAwaitsCarryOn{
     "black hole at headers",
     "black hole in the body",
     "TLS: handshake cut off",
-    "range ignored",
+    "reset once, ranges ignored",
+    "reset at N, ranges ignored",
     "503 on carrying on",
     "token expired in the middle",
     "redirect to a CDN that breaks off",
@@ -142,24 +147,41 @@ std::uint64_t choose_seed() {
 /// Below HTTP there are no requests that could be counted: such a fault stays until it is ended.
 bool can_pass(const Fault& fault) { return fault.way == Way::kOpen; }
 
+/// Nothing where there is no such cell.
+std::optional<Expected> expected_of(const Row& row, Lasting lasting, Readers readers) {
+  if (lasting == Lasting::kPasses && !can_pass(fault(row.fault))) return std::nullopt;
+  const Expected& usual = lasting == Lasting::kPasses ? row.passes : row.stays;
+  if (usual.outcome == Outcome::kWhole || usual.outcome == Outcome::kError) return usual;
+  const bool is_verified_first = readers == (row.has_no_size ? Readers::kRange : Readers::kSmall);
+  if (!is_verified_first) return usual;
+  // Which of its two faults such a client is told is of no importance.
+  if (fault(row.fault).spoils > 1) return std::nullopt;
+  return error(row.reason == "timeout" ? 504 : 502);
+}
+
+bool is_awaited(const Row& row, Lasting lasting) {
+  const Expected& expected = lasting == Lasting::kPasses ? row.passes : row.stays;
+  return expected.outcome == Outcome::kWhole && is_in(kAwaitsCarryOn, row.fault);
+}
+
 std::vector<Cell> cells_of(Lasting lasting, std::uint64_t seed) {
   const char* only = std::getenv("LAYOVER_TEST_FAULT");
   std::vector<Cell> cells;
   for (const Row& row : kTable) {
-    const Fault& with = fault(row.fault);
-    const bool is_chosen =
-        only == nullptr ? lasting == Lasting::kStays || !is_in(kAwaitsCarryOn, row.fault) : row.fault == only;
-    if (!is_chosen || (lasting == Lasting::kPasses && !can_pass(with))) continue;
-    for (const Readers readers : {Readers::kOne, Readers::kTwenty, Readers::kLate, Readers::kRange}) {
-      const Expected& stays = readers == Readers::kRange ? row.range_stays : row.stays;
-      cells.push_back({.fault = with,
+    const bool is_chosen = only == nullptr ? !is_awaited(row, lasting) : row.fault == only;
+    if (!is_chosen) continue;
+    for (const Readers readers :
+         {Readers::kOne, Readers::kTwenty, Readers::kLate, Readers::kRange, Readers::kSmall}) {
+      const auto expected = expected_of(row, lasting, readers);
+      if (!expected) continue;
+      cells.push_back({.fault = fault(row.fault),
                        .lasting = lasting,
                        .readers = readers,
-                       .expected = lasting == Lasting::kPasses ? row.passes : stays,
+                       .expected = *expected,
                        .reason = is_in(kAwaitsCounting, row.fault) ? "" : row.reason,
                        .result = row.result,
                        .tries = row.tries,
-                       .is_harmless = row.stays.outcome == Outcome::kWhole,
+                       .is_harmless = row.is_harmless(),
                        .starts_over = row.starts_over,
                        .seed = 0});
       // Of its own, so that one row alone repeats what it was among all.

@@ -13,6 +13,7 @@
 #include <random>
 #include <span>
 #include <thread>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -28,9 +29,11 @@ using std::chrono::milliseconds;
 
 /// Until all clients have their answers, whatever the fault; the budgets and pauses of a cell are well below.
 constexpr std::chrono::seconds kBound{15};
-/// Large enough to be streamed before it is verified.
-constexpr std::size_t kLeastSize = 200'000;
-constexpr std::size_t kMostSize = 400'000;
+/// Streamed before they are verified, and verified first.
+constexpr std::pair<std::size_t, std::size_t> kLargeSizes{200'000, 400'000};
+constexpr std::pair<std::size_t, std::size_t> kSmallSizes{1'000, 50'000};
+/// What a fault may add to the blob.
+constexpr double kAddedBytes = 1000;
 /// Bodies of error answers and tokens, which count as received too.
 constexpr double kSmallBodies = 8192;
 
@@ -83,9 +86,10 @@ class CellRun {
   explicit CellRun(const Cell& cell)
       : cell_(cell),
         random_(cell.seed),
-        registry_(random_bytes(between(kLeastSize, kMostSize), static_cast<unsigned>(cell.seed)),
-                  between(kLeastSize * 3 / 8, kLeastSize * 5 / 8), cell.fault, cell.lasting),
-        range_begin_(cell.readers == Readers::kRange ? between(1, kLeastSize / 4) : 0),
+        size_(between(sizes().first, sizes().second)),
+        registry_(random_bytes(size_, static_cast<unsigned>(cell.seed)),
+                  between(size_ * 3 / 8, size_ * 5 / 8), cell.fault, cell.lasting),
+        range_begin_(cell.readers == Readers::kRange ? between(1, size_ / 4) : 0),
         proxy_(settings()) {}
 
   std::vector<std::string> run() {
@@ -106,6 +110,9 @@ class CellRun {
  private:
   std::size_t between(std::size_t least, std::size_t most) {
     return std::uniform_int_distribution<std::size_t>(least, most)(random_);
+  }
+  std::pair<std::size_t, std::size_t> sizes() const {
+    return cell_.readers == Readers::kSmall ? kSmallSizes : kLargeSizes;
   }
   config::Settings settings() const;
   void expect(bool is_so, std::string otherwise) {
@@ -145,6 +152,7 @@ class CellRun {
 
   const Cell& cell_;
   std::mt19937_64 random_;
+  const std::size_t size_;
   FaultyRegistry registry_;
   const std::size_t range_begin_;
   RunningProxy proxy_;
@@ -274,20 +282,19 @@ void CellRun::check_metrics() {
 }
 
 void CellRun::check_upstream() {
+  const double downloads = all_fills();
+  const double received = value_in(metrics_, "layover_upstream_received_bytes_total{registry=\"r.test\"}");
+  const double once = static_cast<double>(size_) + kAddedBytes + kSmallBodies;
+  const double most_received = downloads * once * (cell_.starts_over ? cell_.tries : 1);
+  expect(received <= most_received, fmt::format("{} bytes received, {} are enough", received, most_received));
+
   const int requests = registry_.requests();
-  if (cell_.expected.outcome == Outcome::kWhole) {
-    const int most_requests = cell_.is_harmless ? 1 : cell_.fault.spoils + 1;
-    expect(requests <= most_requests,
-           fmt::format("{} requests upstream, {} are enough", requests, most_requests));
-    const auto size = static_cast<double>(registry_.bytes().size());
-    const double most = (cell_.starts_over ? 2 * size : size) + kSmallBodies;
-    const double received = value_in(metrics_, "layover_upstream_received_bytes_total{registry=\"r.test\"}");
-    expect(received <= most, fmt::format("{} bytes received for {}", received, size));
-  } else if (cell_.fault.way == Way::kOpen) {
-    const double most = cell_.tries * all_fills();
-    expect(requests >= 1 && requests <= most,
-           fmt::format("{} requests upstream, at most {} are due", requests, most));
-  }
+  double most_requests = cell_.tries * downloads;
+  if (cell_.expected.outcome == Outcome::kWhole)
+    most_requests = cell_.is_harmless ? 1 : cell_.fault.spoils + 1;
+  const double least_requests = cell_.fault.way == Way::kOpen ? 1 : 0;
+  expect(requests >= least_requests && requests <= most_requests,
+         fmt::format("{} requests upstream, {} are enough", requests, most_requests));
 }
 
 void CellRun::check_disk() {
@@ -333,6 +340,7 @@ std::string_view to_string(Readers readers) {
     case Readers::kTwenty: return "20 readers";
     case Readers::kLate: return "a late reader";
     case Readers::kRange: return "a range reader";
+    case Readers::kSmall: return "1 reader of a small blob";
   }
   return "";
 }

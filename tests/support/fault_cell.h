@@ -16,6 +16,7 @@ enum class Readers {
   kTwenty,
   kLate,   // one, and a second one that comes while the first one's answer is under way
   kRange,  // one that asks for a range which begins before the fault and has the last byte
+  kSmall,  // one, of a blob so small that it is verified before the status line
 };
 std::string_view to_string(Readers readers);
 

@@ -143,7 +143,16 @@ void send_huge_headers(Play& play) {
 void ignore_range(Play& play) {
   play.is_ranged = false;
   play.begin = 0;
-  play.registry.answer_well(play);
+}
+
+void break_once_and_ignore_ranges(Play& play) {
+  ignore_range(play);
+  play.number == 1 ? in_body(reset)(play) : play.registry.answer_well(play);
+}
+
+void break_and_ignore_ranges(Play& play) {
+  ignore_range(play);
+  in_body(reset)(play);
 }
 
 /// 206 with a Content-Range that has another first byte or another size.
@@ -189,11 +198,12 @@ Answer redirect(Answer at_cdn) {
   return [at_cdn = std::move(at_cdn)](Play& play) {
     const std::string target = "/store?signature=secret";
     play.registry.cdn().on("GET", "/store",
-                           [&registry = play.registry, at_cdn, begin = play.begin,
+                           [&registry = play.registry, at_cdn, number = play.number, begin = play.begin,
                             is_ranged = play.is_ranged](const UpstreamRequest& request, Reply& reply) {
                              Play there{.registry = registry,
                                         .request = request,
                                         .reply = reply,
+                                        .number = number,
                                         .begin = begin,
                                         .is_ranged = is_ranged};
                              at_cdn(there);
@@ -217,6 +227,14 @@ std::vector<Fault> make_faults() {
              play.reply.reset();
            }},
       {.name = "reset at N", .answer = in_body(reset), .is_in_body = true},
+      {.name = "reset once, ranges ignored",
+       .answer = break_once_and_ignore_ranges,
+       .spoils = 2,
+       .is_in_body = true},
+      {.name = "reset at N, ranges ignored",
+       .answer = break_and_ignore_ranges,
+       .spoils = 2,
+       .is_in_body = true},
       {.name = "short body, right length", .answer = in_body(close_early), .is_in_body = true},
       {.name = "short body, wrong length", .answer = send_too_little, .is_in_body = true},
       {.name = "wrong bytes at N", .answer = send_wrong_bytes, .is_in_body = true},
@@ -251,7 +269,6 @@ std::vector<Fault> make_faults() {
     all.push_back(
         {.name = std::move(name), .answer = breaks_then(std::move(answer)), .spoils = 2, .is_in_body = true});
   };
-  on_carrying_on("range ignored", ignore_range);
   on_carrying_on("wrong Content-Range", wrong_content_range(1, 0));
   on_carrying_on("another size on carrying on", wrong_content_range(0, 1));
   on_carrying_on("200 instead of 206", say_200_to_a_range);

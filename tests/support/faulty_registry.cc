@@ -86,9 +86,10 @@ void FaultyRegistry::answer(const UpstreamRequest& request, Reply& reply) {
   Play play{.registry = *this,
             .request = request,
             .reply = reply,
+            .number = fault_.handshake ? 0 : ++requests_,
             .begin = std::min(first.value_or(0), bytes_.size()),
             .is_ranged = first.has_value()};
-  if (!fault_.handshake && is_spoiled(++requests_)) {
+  if (!fault_.handshake && is_spoiled(play.number)) {
     fault_.answer(play);
   } else {
     answer_well(play);

@@ -25,6 +25,7 @@ struct Play {
   FaultyRegistry& registry;
   const UpstreamRequest& request;
   Reply& reply;
+  int number;         // among the requests for the blob, from 1; 0 where handshakes are counted
   std::size_t begin;  // the first byte that is asked for; to the end, as layover asks
   bool is_ranged;     // by a Range header
 };
