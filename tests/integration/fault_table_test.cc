@@ -11,6 +11,7 @@
 #include <mutex>
 #include <optional>
 #include <random>
+#include <set>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -166,6 +167,7 @@ bool is_awaited(const Row& row, Lasting lasting) {
 
 std::vector<Cell> cells_of(Lasting lasting, std::uint64_t seed) {
   const char* only = std::getenv("LAYOVER_TEST_FAULT");
+  if (only != nullptr) fault(only);  // there must be one of that name
   std::vector<Cell> cells;
   for (const Row& row : kTable) {
     const bool is_chosen = only == nullptr ? !is_awaited(row, lasting) : row.fault == only;
@@ -211,7 +213,8 @@ void run_all(std::vector<Cell> cells, std::uint64_t seed) {
   for (std::thread& thread : threads) thread.join();
   std::ranges::sort(failures);
   for (const std::string& failure : failures) FAIL_CHECK(failure << " [LAYOVER_TEST_SEED=" << seed << "]");
-  CHECK(next >= cells.size());
+  INFO(failures.size() << " of " << cells.size() << " cells failed");
+  CHECK(failures.empty());
 }
 
 void run_table(Lasting lasting) {
@@ -224,10 +227,14 @@ void run_table(Lasting lasting) {
 }  // namespace
 
 TEST_CASE("every fault has its row in the table, and every row its fault") {
-  for (const Row& row : kTable) CHECK(fault(row.fault).name == row.fault);
-  CHECK(kTable.size() == faults().size());
-  for (const std::string_view name : kAwaitsCarryOn) CHECK(fault(name).name == name);
-  for (const std::string_view name : kAwaitsCounting) CHECK(fault(name).name == name);
+  std::set<std::string_view> rows;
+  for (const Row& row : kTable) rows.insert(row.fault);
+  std::set<std::string_view> names;
+  for (const Fault& one : faults()) names.insert(one.name);
+  CHECK(rows == names);
+  CHECK(rows.size() == kTable.size());
+  for (const std::string_view name : kAwaitsCarryOn) CHECK(names.contains(name));
+  for (const std::string_view name : kAwaitsCounting) CHECK(names.contains(name));
 }
 
 TEST_CASE("a fault of upstream that passes costs no client what asking again can mend") {

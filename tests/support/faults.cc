@@ -155,17 +155,23 @@ void break_and_ignore_ranges(Play& play) {
   in_body(reset)(play);
 }
 
-/// 206 with a Content-Range that has another first byte or another size.
-Answer wrong_content_range(std::size_t shift, std::size_t growth) {
-  return [shift, growth](Play& play) {
-    const std::size_t size = play.registry.bytes().size();
-    const std::string_view body = play.registry.rest(play);
-    HeaderList headers = FaultyRegistry::length(body.size());
-    headers.emplace_back("Content-Range",
-                         fmt::format("bytes {}-{}/{}", play.begin - shift, size - 1 - shift, size + growth));
-    play.reply.head(206, headers);
-    play.reply.write(body);
-  };
+/// 206 with another range than was asked for: it begins too early.
+void send_another_range(Play& play) {
+  constexpr std::size_t kShift = 1;
+  Play another = play;
+  another.begin -= kShift;
+  play.registry.send_head(another, FaultyRegistry::length(play.registry.rest(another).size()));
+  play.reply.write(play.registry.rest(another));
+}
+
+/// The right bytes of the range, as part of a blob that is longer than it was.
+void tell_another_size(Play& play) {
+  const std::size_t size = play.registry.bytes().size();
+  const std::string_view body = play.registry.rest(play);
+  HeaderList headers = FaultyRegistry::length(body.size());
+  headers.emplace_back("Content-Range", fmt::format("bytes {}-{}/{}", play.begin, size - 1, size + 1));
+  play.reply.head(206, headers);
+  play.reply.write(body);
 }
 
 /// The right bytes of the range, under a status that says that they are all.
@@ -269,8 +275,8 @@ std::vector<Fault> make_faults() {
     all.push_back(
         {.name = std::move(name), .answer = breaks_then(std::move(answer)), .spoils = 2, .is_in_body = true});
   };
-  on_carrying_on("wrong Content-Range", wrong_content_range(1, 0));
-  on_carrying_on("another size on carrying on", wrong_content_range(0, 1));
+  on_carrying_on("wrong Content-Range", send_another_range);
+  on_carrying_on("another size on carrying on", tell_another_size);
   on_carrying_on("200 instead of 206", say_200_to_a_range);
   on_carrying_on("503 on carrying on", status(503));
   on_carrying_on("404 on carrying on", status(404));
