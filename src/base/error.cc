@@ -35,7 +35,8 @@ bool Error::is_outage() const {
     case ErrorCode::kRateLimited:
     case ErrorCode::kOverloaded:
     case ErrorCode::kShortBody: return true;
-    case ErrorCode::kStatus: return answer_ != nullptr && (answer_->status >= 500 || answer_->status == 408);
+    // Without an answer of the registry's own somebody on the way to it has failed.
+    case ErrorCode::kStatus: return answer_ == nullptr || answer_->status >= 500 || answer_->status == 408;
     default: return false;
   }
 }

@@ -11,6 +11,7 @@
 #include "net/wait.h"
 #include "upstream/basic.h"
 #include "upstream/credential_helper.h"
+#include "upstream/retries.h"
 #include "upstream/scope.h"
 #include "upstream/token_response.h"
 
@@ -58,7 +59,7 @@ net::Task<Error> refusal(const Registry& registry, Response& response, std::stri
 
 /// The error for an answer that is no 2xx and not the registry's own: it decides nothing about the content.
 Error trouble(const Response& response, std::string_view what) {
-  return {ErrorCode::kProtocol, ErrorSource::kUpstream,
+  return {ErrorCode::kStatus, ErrorSource::kUpstream,
           fmt::format("{} answered {} {} to {}", response.url().authority(), response.info().status,
                       net::reason_phrase(response.info().status), what)};
 }
@@ -152,9 +153,18 @@ net::Task<void> Client::close_idle() {
 net::Task<Result<Response>> Client::send(Query query, Deadline deadline) {
   const auto remembered = remembered_answer(query);
   if (remembered) co_return std::unexpected(*remembered);
-  auto response = co_await ask(query, deadline);
-  remember(query, response);
-  co_return response;
+  Retries retries;
+  for (;;) {
+    auto response = co_await ask(query, deadline);
+    std::optional<std::chrono::milliseconds> pause;
+    // Who has something to fall back on is better served by that.
+    if (!response && !query.has_fallback) pause = retries.pause_after(response.error(), deadline);
+    if (!pause) {
+      remember(query, response);
+      co_return response;
+    }
+    co_await net::sleep_until(Deadline::after(*pause));
+  }
 }
 
 net::Task<Result<Response>> Client::ask(Query query, Deadline deadline) {

@@ -43,8 +43,9 @@ class Client {
 
   /// A 200, 206 or (where it was asked for) 304. Errors: kNotFound, kDenied, kUnauthorized, kRateLimited and
   /// kStatus carry the answer of the registry itself, or of its token service where that is about access;
-  /// everything else, also what a redirect's target says, is trouble on the way to it. What the registry's
-  /// health remembers is answered without asking. All within `deadline`.
+  /// everything else, also what a redirect's target says, is trouble on the way to it, and tried again a
+  /// little later where there is no fallback. What the registry's health remembers is answered without
+  /// asking. All within `deadline`.
   net::Task<Result<Response>> send(Query query, Deadline deadline);
 
  private:
