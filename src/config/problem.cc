@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "base/log_text.h"
+
 namespace layover::config {
 
 std::string to_string(const Problem& problem) {
@@ -13,7 +15,10 @@ std::string to_string(const Problem& problem) {
     if (!text.empty()) text += ": ";
     text += *part;
   }
-  return text;
+  // What the file says is in it, and it goes to a terminal.
+  LogBuffer printable;
+  append_printable(printable, text);
+  return std::string(view(printable));
 }
 
 std::string to_string(const Problems& problems) {

@@ -18,7 +18,8 @@ struct Problem {
 
 using Problems = std::vector<Problem>;
 
-/// `file:line:column: key.path: what was expected`, without the parts that are missing.
+/// `file:line:column: key.path: what was expected`, without the parts that are missing: one line, in which
+/// control characters are \xNN.
 std::string to_string(const Problem& problem);
 /// One a line.
 std::string to_string(const Problems& problems);

@@ -218,3 +218,9 @@ TEST_CASE("a problem reads as file, place, path and message, as far as it has th
   CHECK(to_string(Problem{"", 0, 0, "--listen", "expected x"}) == "--listen: expected x");
   CHECK(to_string(Problems{{"f", 1, 1, "a", "x"}, {"f", 2, 1, "b", "y"}}) == "f:1:1: a: x\nf:2:1: b: y\n");
 }
+
+TEST_CASE("a problem that repeats what the file says is one line all the same") {
+  CHECK(problem_of(R"({"log": {"level": "\u001b[2J\n\u007f"}})").find(R"(not "\x1b[2J\x0a\x7f")") !=
+        std::string::npos);
+  CHECK(to_string(Problem{"f\n", 3, 5, "", "a\tb"}) == "f\\x0a:3:5: a\\x09b");
+}
