@@ -132,6 +132,11 @@ Result<void> ClientConnection::Parse::feed(std::string_view bytes) {
   has_answer_begun = has_answer_begun || !bytes.empty();
   const std::size_t had = pending.size();
   const llhttp_errno_t code = llhttp_execute(&parser, bytes.data(), bytes.size());
+  // RFC 9110 15: 100 to 599.
+  if (is_head_complete && (parser.status_code < 100 || parser.status_code > 599)) {
+    return protocol_failure(
+        fmt::format("upstream answered with status {}, which is none of HTTP", parser.status_code));
+  }
   if (code == HPE_PAUSED || code == HPE_PAUSED_UPGRADE) {
     const char* position = llhttp_get_error_pos(&parser);
     has_extra_bytes = position != nullptr && position != bytes.data() + bytes.size();

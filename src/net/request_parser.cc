@@ -153,8 +153,10 @@ RequestParser::Progress RequestParser::parse_head(std::size_t head_length) {
   if (code != HPE_OK) llhttp_resume(&parser_);
   request_.method = llhttp_method_name(static_cast<llhttp_method_t>(llhttp_get_method(&parser_)));
   request_.is_http_1_0 = parser_.http_major == 1 && parser_.http_minor == 0;
-  // An upgrade or a tunnel would make the bytes that follow something else than HTTP: never reuse.
-  request_.keep_alive = llhttp_should_keep_alive(&parser_) != 0 && llhttp_get_upgrade(&parser_) == 0;
+  // An upgrade or a tunnel would make the bytes that follow something else than HTTP: never reuse. Nor after
+  // chunks: in their extensions llhttp takes bytes for a line's end that other readers do not.
+  request_.keep_alive = llhttp_should_keep_alive(&parser_) != 0 && llhttp_get_upgrade(&parser_) == 0 &&
+                        request_.headers.count("transfer-encoding") == 0;
   request_.target = origin_form(std::move(request_.target));
   if (const Progress checked = check_head(); checked == Progress::kFault) return checked;
   return is_message_complete_ ? Progress::kComplete : parse_rest();
@@ -162,6 +164,11 @@ RequestParser::Progress RequestParser::parse_head(std::size_t head_length) {
 
 RequestParser::Progress RequestParser::check_head() {
   const HttpHeaders& headers = request_.headers;
+  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+  // llhttp takes a tab for a part of the target, others for its end.
+  if (std::ranges::any_of(request_.target, is_control)) {
+    return refuse(400, "a control character in the request's target");
+  }
   if (parser_.http_major != 1) return refuse(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
   if (headers.size() > kMaxFields) return refuse(431, "too many header fields");
   for (std::size_t i = 0; i < headers.size(); ++i) {

@@ -21,7 +21,7 @@ struct HttpRequest {
   std::string method;
   std::string target;  // path and query as sent; the authority of an absolute form is dropped
   HttpHeaders headers;
-  bool keep_alive = true;
+  bool keep_alive = true;  // another request may follow on the connection
   bool is_http_1_0 = false;
 
   bool is_get() const { return method == "GET"; }

@@ -252,3 +252,15 @@ TEST_CASE("one connection carries one exchange after the other") {
     CHECK(pair.received() == "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
   }
 }
+
+// Found by fuzzing.
+TEST_CASE("an answer with a status that HTTP does not have is refused") {
+  for (const char* status : {"000", "050", "099", "600", "999"}) {
+    INFO(status);
+    const auto received =
+        answer_with(fmt::format("HTTP/1.1 {} x\r\nContent-Length: 0\r\n\r\n", status), Then::kStay);
+    REQUIRE(received.failure);
+    CHECK(received.failure->code() == ErrorCode::kProtocol);
+    CHECK_FALSE(received.is_reusable);
+  }
+}

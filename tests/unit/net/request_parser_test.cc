@@ -117,7 +117,22 @@ TEST_CASE("pipelined requests come out one by one, in order") {
   const Outcome outcome = read_every_way(bytes);
   CHECK(outcome.fault == 0);
   CHECK(outcome.requests == std::vector<std::string>{"GET /v2/ body=0", "POST /v2/ body=5",
-                                                     "POST /v2/ body=3", "HEAD /x body=0"});
+                                                     "POST /v2/ close body=3", "HEAD /x body=0"});
+}
+
+// Found by fuzzing.
+TEST_CASE("a target with a control character is refused") {
+  CHECK(read_every_way("GET /v2/\ta HTTP/1.1\r\nHost: h\r\n\r\n").fault == 400);
+  CHECK(read_every_way("GET /v2/\x0c HTTP/1.1\r\nHost: h\r\n\r\n").fault == 400);
+  CHECK(read_every_way("GET /v2/\x7f HTTP/1.1\r\nHost: h\r\n\r\n").fault == 400);
+}
+
+// Found by fuzzing: llhttp lets "\r" and any other byte end a chunk's extension.
+TEST_CASE("nothing may follow a request in chunks, since readers may differ on where it ends") {
+  const std::string smuggled = "GET /admin HTTP/1.1\r\nHost: h\r\n\r\n";
+  const Outcome outcome =
+      read_every_way(post("Transfer-Encoding: chunked\r\n", "0;a=b\r\x0e\r\n" + smuggled));
+  CHECK(outcome.requests.at(0) == "POST /v2/ close body=0");
 }
 
 TEST_CASE("what may follow a request depends on its version and its Connection") {
