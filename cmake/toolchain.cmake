@@ -38,6 +38,20 @@ else()
   endif()
 endif()
 
+# Fuzzing belongs to the build with the address sanitizer, which sees what an input breaks.
+set(fuzz_by_default OFF)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang" AND LAYOVER_SANITIZE MATCHES "address")
+  set(fuzz_by_default ON)
+endif()
+option(LAYOVER_FUZZ "Build the fuzz targets (tests/fuzz)" ${fuzz_by_default})
+
+# What is fuzzed links it: its code then counts the edges and comparisons that an input reaches, which is what
+# guides libFuzzer.
+add_library(layover_fuzzed INTERFACE)
+if(LAYOVER_FUZZ)
+  target_compile_options(layover_fuzzed INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   find_program(LAYOVER_LLD NAMES ld.lld-19 ld.lld)
   if(LAYOVER_LLD)

@@ -1,7 +1,7 @@
 """Runs the tests that CMake registered in one build tree: `run_tests.py BUILD RESULTS [FILTER...]`.
 
 Catch2 binaries (unit_*, integration*) are run one by one and counted by test case; FILTER goes to them.
-Everything else that is registered goes through ctest. Reports and output go to RESULTS, the tally beside
+Fuzz targets are left to fuzz.py; everything else that is registered goes through ctest. Reports and output go to RESULTS, the tally beside
 it. A binary that crashes, hangs or leaves a sanitizer report counts as a failure whatever its cases say.
 """
 
@@ -182,7 +182,7 @@ def main():
     tests = registered_tests(build)
     is_catch = lambda name: name.startswith(("unit_", "integration"))
     counts = [run_catch(name, command, results, filters) for name, command in tests if is_catch(name)]
-    others = [name for name, _ in tests if not is_catch(name)]
+    others = [name for name, _ in tests if not is_catch(name) and not name.startswith("fuzz_")]
     if others and not filters:
         counts.append(run_ctest(build, results, others))
     total = [sum(column) for column in zip((0, 0, 0), *counts)]

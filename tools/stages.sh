@@ -93,6 +93,11 @@ run_tests() {
   "${python[@]}" "$root/tools/run_tests.py" "$root/build/$1" "$results/$1" "${@:2}"
 }
 
+# run_fuzz short|long: the fuzz targets of the asan build.
+run_fuzz() {
+  "${python[@]}" "$root/tools/fuzz.py" "$root" "$results" "$1"
+}
+
 # run_end_to_end [PYTEST-ARGS]: real engines against the release binary, as root.
 run_end_to_end() {
   local status report=$results/end-to-end.xml
