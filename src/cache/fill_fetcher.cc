@@ -23,7 +23,7 @@ constexpr std::uint64_t kWindow = std::uint64_t{256} << 20;
 /// Smaller contents come by one stream, unless a reader waits far ahead.
 constexpr std::uint64_t kWorthPieces = std::uint64_t{32} << 20;
 constexpr std::uint64_t kSmallestPiece = std::uint64_t{2} << 20;
-constexpr std::uint64_t kLargestPiece = std::uint64_t{16} << 20;
+constexpr std::uint64_t kLargestPiece = FillPlan::kClaim;  // which is its stream's alone
 
 }  // namespace
 

@@ -15,7 +15,7 @@ namespace layover::cache {
 class FillPlan {
  public:
   /// How far a stream's claim reaches ahead of what it has received: others leave that to it.
-  static constexpr std::uint64_t kClaim = std::uint64_t{8} << 20;
+  static constexpr std::uint64_t kClaim = std::uint64_t{16} << 20;
 
   /// A stream's place: what it has claimed and not received, and where its request ends.
   struct Stream {

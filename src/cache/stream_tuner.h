@@ -23,13 +23,17 @@ class StreamTuner {
   void limit_to(unsigned streams);
 
  private:
+  void judge_trial(double rate, Deadline::Clock::time_point now);
+  bool is_worth_more(double rate, std::uint64_t missing) const;
+
   unsigned most_;
   unsigned target_ = 1;
-  unsigned before_ = 1;         // the number of streams before the trial that is under way
-  double rate_before_ = 0;      // bytes per second with those
-  unsigned samples_ = 0;        // since the last change
-  std::uint64_t received_ = 0;  // at the start of what is measured
-  Deadline::Clock::time_point measured_since_{};
+  unsigned before_ = 1;     // the number of streams before the trial that is under way, else as target_
+  double rate_before_ = 0;  // bytes per second with those
+  unsigned samples_ = 0;    // of this number of streams
+  double last_rate_ = 0;
+  std::uint64_t last_received_ = 0;
+  Deadline::Clock::time_point last_sample_{};
   Deadline::Clock::time_point next_trial_{};
 };
 

@@ -16,37 +16,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tests.bench.nginx import Nginx  # noqa: E402
 from tests.support import http_client, images  # noqa: E402
-from tests.support.layover import Layover, cpu_seconds  # noqa: E402
-from tests.support.processes import Process, accepts_connections, free_port, run  # noqa: E402
+from tests.support.layover import Layover  # noqa: E402
+from tests.support.processes import run  # noqa: E402
 
 REGISTRY, REPOSITORY = "bench.test", "bench/app"
 BLOB_SIZE = 400_000_000
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
-COMMON = """daemon off;
-pid {directory}/nginx.pid;
-error_log {directory}/error.log warn;
-user root;
-worker_processes 1;
-events {{ worker_connections 4096; multi_accept on; }}
-http {{
-  access_log off;
-  sendfile on;
-  sendfile_max_chunk 0;
-  tcp_nopush on;
-  tcp_nodelay on;
-  keepalive_requests 4000000000;
-  open_file_cache max=10000 inactive=1h;
-  open_file_cache_valid 1h;
-  client_body_temp_path {directory}/t1;
-  proxy_temp_path {directory}/t2;
-  fastcgi_temp_path {directory}/t3;
-  uwsgi_temp_path {directory}/t4;
-  scgi_temp_path {directory}/t5;
-  {body}
-}}
-"""
 STATIC = """server {{
     listen 127.0.0.1:{port};
     root {root};
@@ -73,25 +51,6 @@ CACHING = """proxy_cache_path {directory}/cache levels=1:2 keys_zone=blobs:16m m
       proxy_cache_lock on;
     }}
   }}"""
-
-
-class Nginx:
-    def __init__(self, directory, body, **values):
-        directory.mkdir(parents=True)
-        self.port = free_port()
-        config = directory / "nginx.conf"
-        text = body.format(port=self.port, directory=directory, **values)
-        config.write_text(COMMON.format(directory=directory, body=text))
-        self.process = Process(["nginx", "-p", directory, "-c", config], directory / "nginx.log",
-                               env={"PATH": "/usr/sbin:/usr/bin:/bin"})
-        self.process.wait_until(lambda: accepts_connections(self.port), "nginx listens")
-
-    def cpu_seconds(self):
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return sum(cpu_seconds(pid) for pid in [self.process.pid, *children])
-
-    def stop(self):
-        self.process.stop()
 
 
 class Server:
@@ -198,4 +157,5 @@ def main():
         shutil.rmtree(directory, ignore_errors=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -67,6 +67,12 @@ TEST_CASE("what comes within a second is left to one stream") {
   CHECK(download(20 * kMega, 8, [](unsigned streams) { return 20 * kMega * streams; }).most == 1);
 }
 
+TEST_CASE("an upstream that pauses is no slow one") {
+  int sample = 0;
+  const auto pausing = [&sample](unsigned) { return ++sample % 3 == 0 ? 3 * kMega : 0.0; };
+  CHECK(download(100 * kMega, 8, pausing).most == 1);
+}
+
 TEST_CASE("a refused stream is not tried again") {
   StreamTuner tuner(8);
   Deadline::Clock::time_point now{};
