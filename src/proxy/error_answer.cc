@@ -49,7 +49,10 @@ Verdict verdict_on(const Error& error, metrics::Kind kind) {
   const bool is_upstream = error.source() == ErrorSource::kUpstream;
   switch (error.code()) {
     case ErrorCode::kInvalid: return {is_upstream ? 502 : 400, SpecErrorCode::kUnknown};
-    case ErrorCode::kNotFound: return {is_upstream ? 502 : 404, unknown_of(kind)};
+    case ErrorCode::kNotFound:
+      // A file of ours that is missing says nothing about the content.
+      if (error.source() == ErrorSource::kDisk) return {503, SpecErrorCode::kUnavailable};
+      return {is_upstream ? 502 : 404, unknown_of(kind)};
     case ErrorCode::kDenied: return {is_upstream ? 502 : 403, SpecErrorCode::kDenied};
     case ErrorCode::kUnauthorized: return {401, SpecErrorCode::kUnauthorized};
     case ErrorCode::kUnsupported: return {is_upstream ? 502 : 405, SpecErrorCode::kUnsupported};

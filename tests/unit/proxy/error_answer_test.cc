@@ -84,6 +84,7 @@ TEST_CASE("trouble on the way is 502 or 504 and says what it was") {
                                            {ErrorCode::kInvalid, ErrorSource::kClient, 400},
                                            {ErrorCode::kNoSpace, ErrorSource::kDisk, 503},
                                            {ErrorCode::kIo, ErrorSource::kDisk, 503},
+                                           {ErrorCode::kNotFound, ErrorSource::kDisk, 503},
                                            {ErrorCode::kOverloaded, ErrorSource::kSelf, 503},
                                            {ErrorCode::kCancelled, ErrorSource::kSelf, 503},
                                            {ErrorCode::kInternal, ErrorSource::kSelf, 500}}) {
