@@ -204,10 +204,10 @@ net::Task<void> Worker::answer_fault(net::ServerConnection& connection, const ne
   metrics::RequestRecord record;
   record.code = fault.status;
   record.sent = Bytes{sent ? answer.body.size() : 0};
-  shared_.metrics.count_request(record);
-  if (shared_.request_log == nullptr || !on_loop_->context.configuration->settings->log.requests) co_return;
   record.duration = Deadline::Clock::now() - started;
   if (sent) record.time_to_first_byte = record.duration;
+  shared_.metrics.count_request(record);
+  if (shared_.request_log == nullptr || !on_loop_->context.configuration->settings->log.requests) co_return;
   const std::string client = client_name(connection);
   shared_.request_log->write({.record = record,
                               .client = client,
