@@ -130,7 +130,9 @@ net::Task<Result<SourceHead>> LoopCache::confirm(const ContentRequest& request, 
     const FillKey key{.registry = request.scope.registry, .digest = request.digest};
     for (PutTag& tag : take_pending_tags(key, request.scope)) changes.emplace_back(std::move(tag));
     writer().write_later(std::move(changes));
-  } else if (stored.grant && head.error().is_refusal()) {
+  } else if (head.error().is_refusal()) {
+    cache_.metrics_.access_denied(metrics::DenialReason::kGrant).add();
+    if (!stored.grant) co_return head;
     std::vector<Change> changes;
     changes.emplace_back(RemoveGrant{.scope = request.scope, .digest = request.digest, .kind = request.kind});
     auto removed = co_await writer().write(std::move(changes));
@@ -317,7 +319,10 @@ std::vector<PutTag> LoopCache::take_pending_tags(const FillKey& key, const Scope
 net::Task<Result<bool>> LoopCache::join(const ContentRequest& request, FillState& fill, Deadline deadline) {
   const auto source = request.source();
   auto head = co_await source->confirm(Fallback::kNone, deadline);
-  if (!head) co_return std::unexpected(head.error());
+  if (!head) {
+    if (head.error().is_refusal()) cache_.metrics_.access_denied(metrics::DenialReason::kGrant).add();
+    co_return std::unexpected(head.error());
+  }
   if (fill.admit(request.scope, request.kind)) co_return true;
   if (fill.view().failure) co_return false;
   std::vector<Change> changes;
