@@ -64,6 +64,25 @@ Error trouble(const Response& response, std::string_view what) {
                       net::reason_phrase(response.info().status), what)};
 }
 
+/// The error for an answer of the token service that is no 200.
+net::Task<Error> token_refusal(const Registry& registry, Response& response, Deadline deadline) {
+  const int status = response.info().status;
+  std::string what = fmt::format("the request for a token at {}", response.url().without_query());
+  // Only these are about the right to read; a token service that is lost or ill decides nothing.
+  const bool is_about_access = status == 401 || status == 403 || status == 429 || status >= 500;
+  if (!is_about_access) co_return trouble(response, what);
+  co_return co_await refusal(registry, response, std::move(what), deadline);
+}
+
+/// An answer that is an error and no verdict on the content is counted as trouble with the registry, whoever
+/// gave it.
+void count_trouble(const metrics::Metrics& metrics, const Registry& registry, const Error& error) {
+  if (!error.is_outage()) return;
+  const auto reason = error.code() == ErrorCode::kRateLimited ? metrics::UpstreamReason::kRateLimited
+                                                              : metrics::UpstreamReason::kStatus;
+  metrics.upstream_errors(registry.label(), reason).add();
+}
+
 /// What a 404 is remembered for: whatever part of it is asked for, it is not there.
 std::string missing_key(const Query& query) {
   std::string key =
@@ -181,7 +200,9 @@ net::Task<Result<Response>> Client::ask(Query query, Deadline deadline) {
     const std::string what =
         fmt::format("{} {} of {}", query.is_head ? "HEAD" : "GET", query.path, query.repository.str());
     if (!net::same_origin(response->url(), query.registry->url())) {
-      co_return std::unexpected(trouble(*response, what));
+      const Error error = trouble(*response, what);
+      count_trouble(metrics_, *query.registry, error);
+      co_return std::unexpected(error);
     }
     const auto challenge = choose(parse_challenges(response->info().headers.all("www-authenticate")));
     if (status == 401 && may_authorize && challenge) {
@@ -195,9 +216,7 @@ net::Task<Result<Response>> Client::ask(Query query, Deadline deadline) {
       continue;
     }
     const Error error = co_await refusal(*query.registry, *response, what, deadline);
-    const auto reason = error.code() == ErrorCode::kRateLimited ? metrics::UpstreamReason::kRateLimited
-                                                                : metrics::UpstreamReason::kStatus;
-    if (error.is_outage()) metrics_.upstream_errors(query.registry->label(), reason).add();
+    count_trouble(metrics_, *query.registry, error);
     co_return std::unexpected(error);
   }
   std::unreachable();
@@ -304,11 +323,9 @@ net::Task<Result<Authorization>> Client::fetch_token(const Query& query, Authent
   if (!response) co_return std::unexpected(response.error());
   const int status = response->info().status;
   if (status != 200) {
-    const std::string what = fmt::format("the request for a token at {}", realm->without_query());
-    // Only these are about the right to read; a token service that is lost or ill decides nothing.
-    const bool is_about_access = status == 401 || status == 403 || status == 429 || status >= 500;
-    if (!is_about_access) co_return std::unexpected(trouble(*response, what));
-    co_return std::unexpected(co_await refusal(registry, *response, what, deadline));
+    const Error error = co_await token_refusal(registry, *response, deadline);
+    count_trouble(metrics_, registry, error);
+    co_return std::unexpected(error);
   }
   auto body = co_await response->read_all(kMaxTokenResponse, deadline);
   if (!body) co_return std::unexpected(body.error());

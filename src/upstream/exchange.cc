@@ -84,8 +84,15 @@ Response::Response(ConnectionPool& pool, Lease lease, net::ResponseInfo info, co
 
 Response::~Response() {
   if (!registry_) return;  // moved from
-  metrics_->upstream_request_duration(registry_->label(), kind_).observe(Deadline::Clock::now() - started_);
+  note_end();
   if (lease_) pool_->give_back(std::move(*lease_));
+}
+
+// Once: what its owner does after the body's end, such as fetching a token, is no part of it.
+void Response::note_end() {
+  if (has_ended_) return;
+  has_ended_ = true;
+  metrics_->upstream_request_duration(registry_->label(), kind_).observe(Deadline::Clock::now() - started_);
 }
 
 net::Task<Result<std::size_t>> Response::read(std::span<std::byte> into, Deadline deadline) {
@@ -96,6 +103,7 @@ net::Task<Result<std::size_t>> Response::read(std::span<std::byte> into, Deadlin
   } else {
     metrics_->upstream_errors(registry_->label(), metrics::reason_of(n.error())).add();
   }
+  if (!n || *n == 0) note_end();
   co_return n;
 }
 

@@ -55,6 +55,8 @@ class Response {
   net::Task<void> discard_rest(Deadline deadline);
 
  private:
+  void note_end();
+
   ConnectionPool* pool_;
   std::optional<Lease> lease_;
   net::ResponseInfo info_;
@@ -63,6 +65,7 @@ class Response {
   metrics::Metrics* metrics_;
   metrics::Kind kind_;
   Deadline::Clock::time_point started_;
+  bool has_ended_ = false;  // its duration has been counted
 };
 
 /// Sends the request, once more on a fresh connection where a pooled one turned out to be closed. Counts
