@@ -124,6 +124,14 @@ def upstream(site_a, token_server):
 
 
 @pytest.fixture
+def open_upstream(site_a):
+    """The same without tokens: every request and every byte that it sees is one for content."""
+    proxy = site_a.upstream_without_tokens()
+    yield proxy
+    proxy.stop()
+
+
+@pytest.fixture
 def upstream_b(site_b, token_server):
     proxy = site_b.upstream()
     yield proxy

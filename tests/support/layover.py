@@ -32,6 +32,10 @@ class Metrics:
         return sum(value for sample, have, value in self.samples
                    if sample == name and all(have.get(k) == v for k, v in labels.items()))
 
+    def series(self, name):
+        """The values of all samples of this name, by their labels' values: "registry-a.test blob 200"."""
+        return {" ".join(have.values()): value for sample, have, value in self.samples if sample == name}
+
 
 class Layover:
     """`registries` is the configuration's section; `settings` is merged over everything else. The cache

@@ -67,6 +67,7 @@ class TokenServer:
         self.lifetime = 300           # seconds until a token really expires
         self.announced_lifetime = None  # what `expires_in` says; None: the truth
         self.delay = 0.0              # seconds each answer is held back
+        self.trouble = None           # the status of each answer, instead of what is right
 
     def add_account(self, name, password, access):
         self.accounts[name] = Account(password, access)
@@ -138,6 +139,8 @@ class _TokenHandler(Handler):
                                           "Authorization" in self.headers, status))
         if service_state.delay:
             time.sleep(service_state.delay)
+        if service_state.trouble is not None:
+            return self.answer(service_state.trouble)
         if account is None:
             return self.answer(401, [("Content-Type", "application/json")],
                                b'{"errors":[{"code":"UNAUTHORIZED","message":"wrong credentials"}]}')
