@@ -169,6 +169,10 @@ net::Task<void> Client::close_idle() {
   }
 }
 
+void Client::count_nonsense(const Registry& registry) const {
+  metrics_.upstream_errors(registry.label(), metrics::UpstreamReason::kProtocol).add();
+}
+
 net::Task<Result<Response>> Client::send(Query query, Deadline deadline) {
   const auto remembered = remembered_answer(query);
   if (remembered) co_return std::unexpected(*remembered);
@@ -245,6 +249,7 @@ net::Task<Result<Response>> Client::send_with(const Query& query, std::string au
 
     const auto location = response->info().headers.get("location");
     if (!location) {
+      count_nonsense(registry);
       co_return failure(ErrorCode::kProtocol, ErrorSource::kUpstream,
                         fmt::format("{} redirects without saying where to", url.authority()));
     }
@@ -256,6 +261,7 @@ net::Task<Result<Response>> Client::send_with(const Query& query, std::string au
     co_await response->discard_rest(deadline);
     url = std::move(*next);
   }
+  count_nonsense(registry);
   co_return failure(ErrorCode::kProtocol, ErrorSource::kUpstream,
                     fmt::format("{} redirects more than {} times", registry.name(), kMaxRedirects));
 }

@@ -47,6 +47,8 @@ class Client {
   /// little later where there is no fallback. What the registry's health remembers is answered without
   /// asking. All within `deadline`.
   net::Task<Result<Response>> send(Query query, Deadline deadline);
+  /// Counts an answer that its receiver could make no sense of.
+  void count_nonsense(const Registry& registry) const;
 
  private:
   net::Task<Result<Response>> ask(Query query, Deadline deadline);

@@ -104,7 +104,7 @@ class ContentSource final : public cache::Source {
       if (!may_lack_head(response.error())) co_return std::unexpected(response.error());
       co_return co_await confirm_by_get(deadline);
     }
-    auto head = vet(*query_.registry, response->info(), digest_);
+    auto head = vetted(response->info());
     if (!head || has_evidence(response->info())) co_return head;
     co_return co_await confirm_by_get(deadline);
   }
@@ -116,17 +116,18 @@ class ContentSource final : public cache::Source {
     if (is_part) query.range = net::format_range(range.begin, range.end);
     auto response = co_await client_.send(std::move(query), deadline);
     if (!response) co_return std::unexpected(response.error());
-    auto head = vet(*query_.registry, response->info(), digest_);
+    auto head = vetted(response->info());
     if (!head) co_return std::unexpected(head.error());
     if (response->info().status == 206 && is_part) {
-      auto noted = note_part(response->info(), *head);
+      auto noted = counted(note_part(response->info(), *head));
       if (!noted) co_return std::unexpected(noted.error());
     } else if (response->info().status != 200) {
+      client_.count_nonsense(*query_.registry);
       co_return failure(ErrorCode::kProtocol, ErrorSource::kUpstream,
                         fmt::format("{} answered {} to a request without a range", query_.registry->name(),
                                     response->info().status));
     }
-    auto checked = check_range(*query_.registry, digest_, range, *head);
+    auto checked = counted(check_range(*query_.registry, digest_, range, *head));
     if (!checked) co_return std::unexpected(checked.error());
     std::unique_ptr<cache::SourceStream> stream =
         std::make_unique<ContentStream>(std::move(*response), std::move(*head));
@@ -140,16 +141,26 @@ class ContentSource final : public cache::Source {
     query.range = net::format_range(0, 1);
     auto response = co_await client_.send(std::move(query), deadline);
     if (!response) co_return std::unexpected(response.error());
-    auto head = vet(*query_.registry, response->info(), digest_);
+    auto head = vetted(response->info());
     if (!head) co_return head;
     if (response->info().status == 206) {
-      auto noted = note_part(response->info(), *head);
+      auto noted = counted(note_part(response->info(), *head));
       if (!noted) co_return std::unexpected(noted.error());
     }
     if (head->size || has_evidence(response->info())) co_return head;
     co_return failure(ErrorCode::kProtocol, ErrorSource::kUpstream,
                       fmt::format("{} answered for {} with neither its digest nor its size",
                                   query_.registry->name(), digest_.to_string()));
+  }
+
+  Result<cache::SourceHead> vetted(const net::ResponseInfo& info) const {
+    return counted(vet(*query_.registry, info, digest_));
+  }
+  /// What is found wrong with an answer is counted too.
+  template <typename T>
+  Result<T> counted(Result<T> result) const {
+    if (!result) client_.count_nonsense(*query_.registry);
+    return result;
   }
 
   Client& client_;
