@@ -196,17 +196,20 @@ def test_the_process_is_what_proc_says(start):
 def test_each_connection_is_one_descriptor_more(start):
     layover = start()
 
-    def excess():
-        """Beyond those that are there between two scrapes."""
-        return gauges(layover, "process_open_fds")[0] - len(os.listdir(f"/proc/{layover.pid}/fd"))
+    def open_fds():
+        return gauges(layover, "process_open_fds")[0]
 
-    wait_until(lambda: excess() == 1, "nothing but the scrape's own connection")
-    before = gauges(layover, "process_open_fds")[0]
+    def settled():
+        """The figure once it has nothing but the scrape's own connection beyond what is there in between."""
+        first, between, second = open_fds(), len(os.listdir(f"/proc/{layover.pid}/fd")), open_fds()
+        return first if first == second == between + 1 else None
+
+    before = wait_until(settled, "connections of before are closed")
     clients = [socket.create_connection(("127.0.0.1", layover.port)) for _ in range(10)]
-    wait_until(lambda: gauges(layover, "process_open_fds")[0] == before + 10, "ten more")
+    wait_until(lambda: open_fds() == before + 10, "ten more")
     for client in clients:
         client.close()
-    wait_until(lambda: gauges(layover, "process_open_fds")[0] == before, "and ten less")
+    wait_until(lambda: open_fds() == before, "and ten less")
 
 
 def test_no_metric_is_without_a_test(start, plant):

@@ -47,6 +47,7 @@ class Corruption:
     """What happens to one body, whichever part of it is asked for; places are fractions of the whole."""
     flip: float | None = None     # the byte that has one bit flipped: 0.0 is the first, 1.0 the last
     cut: float | None = None      # the connection is closed here, each time
+    is_once: bool = False         # the next request for it is answered well
     longer: int = 0               # so many bytes more in Content-Length and in the body; less if negative
     extra: bytes = b""            # sent after the body, beyond Content-Length
     replace: bytes | None = None  # other bytes altogether
@@ -276,6 +277,8 @@ class _ProxyHandler(Handler):
         size = int(response.headers.get("Content-Length", 0))
         is_body = response.status in (200, 206) and self.command == "GET"
         corruption = proxy.corruptions.get(self.seen.reference, Corruption()) if is_body else Corruption()
+        if corruption.is_once:
+            proxy.corruptions.pop(self.seen.reference, None)
         if corruption.replace is not None:
             size = len(corruption.replace)
         self.send_response_only(response.status)
