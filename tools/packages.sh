@@ -13,7 +13,7 @@ TEST_PACKAGES=(catch2 libbenchmark-dev python3 clang-format-19)
 # Everything else that a full run needs: readable sanitizer reports, static analysis, and the engines,
 # registry and tools of the end-to-end tests.
 FULL_TEST_PACKAGES=(
-  llvm-19 clang-tidy-19 python3-pytest curl jq openssl iproute2 lmdb-utils attr
+  llvm-19 clang-tidy-19 python3-pytest python3-yaml curl jq openssl iproute2 lmdb-utils attr
   docker-registry containerd/containerd runc/runc docker.io/dockerd podman buildah skopeo umoci
   debootstrap busybox-static systemd/systemd-analyze prometheus/promtool nginx wrk
 )
