@@ -68,6 +68,13 @@ Verdict verdict_on(const Error& error, metrics::Kind kind) {
   }
 }
 
+/// What a client is told. Where our files lie is the operator's affair, who finds it in the log.
+std::string message_of(const Error& error) {
+  const bool is_about_our_files = error.source() == ErrorSource::kDisk && error.code() != ErrorCode::kNoSpace;
+  return is_about_our_files ? "layover's cache has trouble with its disk, its log says which"
+                            : error.describe();
+}
+
 bool is_spec_error(const UpstreamAnswer& answer) {
   return equals_ignoring_case(oci::strip_parameters(answer.content_type), "application/json") &&
          answer.body.find("\"errors\"") != std::string::npos;
@@ -86,7 +93,7 @@ ErrorAnswer answer_for(const Error& error, metrics::Kind kind) {
   const UpstreamAnswer* upstream = error.answer();
   const Verdict verdict =
       upstream != nullptr ? verdict_on_refusal(upstream->status, kind) : verdict_on(error, kind);
-  ErrorAnswer answer = make_answer(verdict.status, verdict.code, error.describe());
+  ErrorAnswer answer = make_answer(verdict.status, verdict.code, message_of(error));
   if (upstream == nullptr) return answer;
   if (!upstream->retry_after.empty()) answer.retry_after = upstream->retry_after;
   if (upstream->status == verdict.status && is_spec_error(*upstream)) answer.body = upstream->body;

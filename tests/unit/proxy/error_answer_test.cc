@@ -92,6 +92,14 @@ TEST_CASE("trouble on the way is 502 or 504 and says what it was") {
     const Error error = Error(one.code, one.source, "the cause").within("the matter");
     const auto answer = answer_for(error, Kind::kBlob);
     CHECK(answer.status == one.status);
-    CHECK(answer.body.find("the matter: the cause") != std::string::npos);
+    const bool is_told = one.source != ErrorSource::kDisk || one.code == ErrorCode::kNoSpace;
+    CHECK((answer.body.find("the matter: the cause") != std::string::npos) == is_told);
   }
+}
+
+TEST_CASE("a client is told of trouble with our disk, not where our files lie") {
+  const Error missing(ErrorCode::kNotFound, ErrorSource::kDisk, "opening /var/lib/layover/fills/x");
+  CHECK(answer_for(missing, metrics::Kind::kBlob).body.find("/var/lib") == std::string::npos);
+  const Error full(ErrorCode::kNoSpace, ErrorSource::kDisk, "the cache has no room for 5 bytes");
+  CHECK(answer_for(full, metrics::Kind::kBlob).body.find("no room") != std::string::npos);
 }
