@@ -145,7 +145,10 @@ Metrics::Families::Families(const MetricsOptions& options)
       upstream(context),
       fill(context),
       eviction(context),
-      build_info_(make_build_info(options)) {}
+      build_info_(make_build_info(options)),
+      ratelimit_remaining_(context.registry.values->capacity()) {
+  for (auto& remaining : ratelimit_remaining_) remaining.store(kNeverSaid, std::memory_order_relaxed);
+}
 
 std::vector<MetricFamily> Metrics::Families::Collect() const {
   std::vector<MetricFamily> families;
@@ -157,6 +160,7 @@ std::vector<MetricFamily> Metrics::Families::Collect() const {
         &eviction.objects, &eviction.bytes}) {
     families.push_back(family->collect());
   }
+  families.push_back(collect_ratelimits());
   collect_cache(families);
   families.push_back(build_info_);
   collect_process(families);
@@ -168,6 +172,22 @@ std::vector<MetricFamily> Metrics::Families::Collect() const {
 void Metrics::Families::read_cache_figures_with(std::function<CacheFigures()> read) {
   const std::lock_guard lock(mutex_);
   read_cache_figures_ = std::move(read);
+}
+
+MetricFamily Metrics::Families::collect_ratelimits() const {
+  MetricFamily family = single_value(MetricType::Gauge, "layover_upstream_ratelimit_remaining",
+                                     "Requests that the registry allows before its rate limit.", 0);
+  const prometheus::ClientMetric empty = family.metric.front();
+  family.metric.clear();
+  for (std::size_t i = 0; i < context.registry.values->size(); ++i) {
+    const std::int64_t remaining = ratelimit_remaining_[i].load(std::memory_order_relaxed);
+    if (remaining == kNeverSaid) continue;
+    prometheus::ClientMetric metric = empty;
+    metric.label = {{context.registry.name, context.registry.values->at(i)}};
+    metric.gauge.value = static_cast<double>(remaining);
+    family.metric.push_back(std::move(metric));
+  }
+  return family;
 }
 
 void Metrics::Families::collect_cache(std::vector<MetricFamily>& families) const {

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <string>
@@ -76,11 +78,18 @@ class Metrics::Families final : public prometheus::Collectable {
   std::atomic<bool> is_cache_degraded = false;
 
   void read_cache_figures_with(std::function<CacheFigures()> read);
+  void note_ratelimit_remaining(std::size_t registry, std::uint32_t requests) {
+    ratelimit_remaining_[registry].store(requests, std::memory_order_relaxed);
+  }
 
  private:
+  static constexpr std::int64_t kNeverSaid = -1;
+
+  prometheus::MetricFamily collect_ratelimits() const;
   void collect_cache(std::vector<prometheus::MetricFamily>& families) const;
 
   prometheus::MetricFamily build_info_;
+  std::vector<std::atomic<std::int64_t>> ratelimit_remaining_;  // by the registry's index
   mutable std::mutex mutex_;  // guards read_cache_figures_, and is held while it runs
   std::function<CacheFigures()> read_cache_figures_;
 };

@@ -58,6 +58,10 @@ Counter Metrics::upstream_errors(RegistryLabel registry, UpstreamReason reason) 
   return families_->upstream.errors.counter(position(families_->context, registry), reason);
 }
 
+void Metrics::note_ratelimit_remaining(RegistryLabel registry, std::uint32_t requests) const {
+  families_->note_ratelimit_remaining(position(families_->context, registry), requests);
+}
+
 Gauge Metrics::fills_active() const { return families_->fill.active.gauge(); }
 Gauge Metrics::fill_readers() const { return families_->fill.readers.gauge(); }
 Counter Metrics::fills(FillResult result) const { return families_->fill.results.counter(result); }

@@ -70,6 +70,8 @@ class Metrics {
   /// From the request being started to the end of the answer's body.
   Histogram upstream_request_duration(RegistryLabel registry, Kind kind) const;
   Counter upstream_errors(RegistryLabel registry, UpstreamReason reason) const;
+  /// How many more requests the registry has just said that it allows. Shown once a registry has said so.
+  void note_ratelimit_remaining(RegistryLabel registry, std::uint32_t requests) const;
 
   Gauge fills_active() const;
   Gauge fill_readers() const;

@@ -1,11 +1,14 @@
 // Building the request and reading the answer.
 #include "upstream/exchange.h"
 
+#include <cstdint>
 #include <iterator>
+#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "base/ascii.h"
 #include "metrics/labels.h"
 
 namespace layover::upstream {
@@ -36,6 +39,14 @@ std::string request_head(const RequestSpec& spec) {
   return head;
 }
 
+/// "RateLimit-Remaining: 76;w=21600", as Docker Hub sends it; other registries put a bare number there.
+void note_ratelimit(const net::ResponseInfo& info, metrics::RegistryLabel registry,
+                    const metrics::Metrics& metrics) {
+  const std::string_view value = info.headers.get("ratelimit-remaining").value_or("");
+  const auto requests = parse_decimal<std::uint32_t>(trim(value.substr(0, value.find(';'))));
+  if (requests) metrics.note_ratelimit_remaining(registry, *requests);
+}
+
 net::Task<Result<net::ResponseInfo>> ask(net::ClientConnection& connection, std::string head, bool is_head,
                                          Deadline deadline) {
   auto sent = co_await connection.send(std::move(head), is_head, deadline);
@@ -59,6 +70,8 @@ net::Task<Result<Response>> exchange(ConnectionPool& pool, std::shared_ptr<const
     auto info = co_await ask(lease->connection(), request_head(spec), spec.is_head, limit);
     if (info) {
       metrics.upstream_requests(registry->label(), spec.kind, info->status).add();
+      // The answers of redirects' targets and token services have limits of their own.
+      if (net::same_origin(spec.url, registry->url())) note_ratelimit(*info, registry->label(), metrics);
       co_return Response(pool, std::move(*lease), std::move(*info), spec, registry, metrics, started);
     }
     error = info.error();

@@ -116,6 +116,16 @@ def cutting(request, site_a, authority):
     proxy.stop()
 
 
+def test_what_a_registry_says_of_its_rate_limit_is_shown(layover, open_upstream, blob):
+    name = "layover_upstream_ratelimit_remaining"
+    get_blob(layover, digest_of(b""))
+    assert not [sample for sample in layover.metrics().samples if sample[0] == name]
+    for said, shown in [("76;w=21600", 76), ("75", 75), ("none", 75), ("0;w=21600", 0)]:
+        open_upstream.headers = [("RateLimit-Limit", "100;w=21600"), ("RateLimit-Remaining", said)]
+        layover.get(A, f"{REPOSITORY}/manifests/{said.replace(';', '.').replace('=', '.')}")
+        assert layover.metrics().value(name, registry=A) == shown
+
+
 def test_a_body_that_is_cut_is_a_reset_and_no_mismatch(start_layover, site_a, cutting, blob):
     digest, content = blob
     layover = start_layover({A: site_a.settings(cutting)})

@@ -19,8 +19,9 @@ _FAMILY = re.compile(r"^# TYPE (\w+) (\w+)$", re.MULTILINE)
 
 
 @pytest.fixture
-def used_layover(layover, seeded, skopeo):
+def used_layover(layover, upstream, seeded, skopeo):
     """One that has been asked for everything twice: each of its metrics has a series."""
+    upstream.headers = [("RateLimit-Remaining", "76;w=21600")]
     for _ in range(2):
         skopeo.copy(f"127.0.0.1:{layover.port}/registry-a.test/public/app:1.0")
         layover.settle()

@@ -119,6 +119,7 @@ class RecordingProxy:
         self.claims = {}               # digest -> size: HEAD says 200 to these, whatever the repository
         self.tag_lists = {}            # repository -> TagList, which Debian's registry would give in one piece
         self.redirect_blobs = None     # function (path, query) -> Location, or None for no redirect
+        self.headers = []              # (name, value) on all that the registry itself answers
         self.basic = None              # (user, password) to ask for, instead of tokens
         self.refuses_expired_tokens = False  # the registry itself allows a minute's grace
         self.refuses_authorization = False   # as presigned URLs do
@@ -285,6 +286,8 @@ class _ProxyHandler(Handler):
         for name, value in response.headers.items():
             if name.lower() not in HOP_BY_HOP:
                 self.send_header(name, value)
+        for name, value in proxy.headers:
+            self.send_header(name, value)
         self.send_header("Content-Length", str(size + corruption.longer))
         self.end_headers()
         if self.command != "HEAD":

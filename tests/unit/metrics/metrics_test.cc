@@ -184,3 +184,13 @@ TEST_CASE("a registry that is added later has series of its own, until there are
   CHECK_THAT(metrics.serialize(), Contains(R"(layover_saved_bytes_total{registry="r)" +
                                            std::to_string(added - 1) + R"("} 4000000000)"));
 }
+
+TEST_CASE("what registries say of their rate limits is shown for those that do") {
+  const Metrics metrics(options());
+  CHECK_THAT(metrics.serialize(), !Contains("ratelimit_remaining"));
+  metrics.note_ratelimit_remaining(metrics.registry("docker.io"), 76);
+  metrics.note_ratelimit_remaining(metrics.registry("docker.io"), 0);
+  CHECK_THAT(metrics.serialize(),
+             Contains("layover_upstream_ratelimit_remaining{registry=\"docker.io\"} 0\n"));
+  CHECK_THAT(metrics.serialize(), !Contains("layover_upstream_ratelimit_remaining{registry=\"ghcr.io\"}"));
+}
