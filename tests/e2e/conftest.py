@@ -107,8 +107,10 @@ def image_layouts(session_directory):
 
 
 @pytest.fixture(scope="session")
-def seeded(site_a, site_b, image_layouts):
+def seeded(site_a, site_b, image_layouts, _token_server):
     """The registries with the images in them; gives the layouts."""
+    _token_server.start()
+    _token_server.reset()  # whatever the test before has scripted
     for name in ("app", "multi", "helm", "big"):
         site_a.push(getattr(image_layouts, name), f"public/{name}:1.0")
     site_b.push(image_layouts.app_of_b, "public/app:1.0")

@@ -212,8 +212,9 @@ def test_each_connection_is_one_descriptor_more(start):
     wait_until(lambda: open_fds() == before, "and ten less")
 
 
-def test_no_metric_is_without_a_test(start, plant):
+def test_no_metric_is_without_a_test(start, open_upstream, plant):
     layover = start()
+    open_upstream.headers = [("RateLimit-Remaining", "76")]
     for _ in range(2):
         get(layover, f"blobs/{plant(100)}")
     text = http_client.fetch(f"http://127.0.0.1:{layover.admin_port}/metrics").body.decode()
