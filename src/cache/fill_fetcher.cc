@@ -280,7 +280,8 @@ std::optional<ByteRange> FillFetcher::piece() const {
   auto free = plan_.free_from(hashed_);
   if (!free) return std::nullopt;
   if (workers_ > 1 && free->begin >= hashed_ + kWindow) return std::nullopt;
-  const std::uint64_t share = (plan_.size()->count - plan_.received()) / (2 * std::max(target_, 1U));
+  const std::uint64_t share =
+      (plan_.size()->count - plan_.received()) / (std::uint64_t{2} * std::max(target_, 1U));
   const std::uint64_t length = std::clamp(share, kSmallestPiece, kLargestPiece);
   free->end = std::min(free->end, free->begin + length);
   return free;

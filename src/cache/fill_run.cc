@@ -104,6 +104,7 @@ net::Task<Result<void>> FillRun::store_all() {
     auto reserved = co_await reserve_for(chunks);
     if (!reserved) co_return reserved;
     std::vector<ByteRange> written;
+    written.reserve(chunks.size());
     for (const Chunk& chunk : chunks) written.push_back(chunk.range());
     auto stored = co_await store(std::move(chunks));
     if (!stored) co_return stored;

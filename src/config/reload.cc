@@ -15,6 +15,7 @@ namespace {
 
 std::vector<Endpoint> addresses_of(const Settings& settings) {
   std::vector<Endpoint> addresses;
+  addresses.reserve(settings.listen.size());
   for (const Listener& listener : settings.listen) addresses.push_back(listener.address);
   std::ranges::sort(addresses);
   return addresses;

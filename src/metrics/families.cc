@@ -25,6 +25,7 @@ constexpr std::size_t kSpareRegistries = 64;
 template <typename Value>
 Label label(std::string name, std::size_t count) {
   std::vector<std::string> values;
+  values.reserve(count);
   for (std::size_t i = 0; i < count; ++i) values.emplace_back(to_string(static_cast<Value>(i)));
   return {std::move(name), std::make_shared<LabelValues>(std::move(values))};
 }
@@ -34,6 +35,7 @@ Label cache() { return label<CacheResult>("cache", kCacheResults); }
 
 Label code() {
   std::vector<std::string> values;
+  values.reserve(kStatusCodes);
   for (std::size_t i = 0; i < kStatusCodes; ++i) values.emplace_back(status_code_label(i));
   return {"code", std::make_shared<LabelValues>(std::move(values))};
 }
