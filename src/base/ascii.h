@@ -26,6 +26,11 @@ constexpr bool is_token(std::string_view text) {
   return !text.empty() && std::ranges::all_of(text, is_token_character);
 }
 
+/// What a terminal obeys and a header must not hold: C0 and DEL.
+constexpr bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+
+constexpr bool has_control_character(std::string_view text) { return std::ranges::any_of(text, is_control); }
+
 /// A character that shows: no space, no control character, no byte of UTF-8.
 constexpr bool is_visible(char c) { return c > 0x20 && c < 0x7f; }
 

@@ -7,13 +7,14 @@
 #include <cstdint>
 #include <iterator>
 
+#include "base/ascii.h"
+
 namespace layover {
 
 namespace {
 
 constexpr std::string_view kReplacement = "\xef\xbf\xbd";  // U+FFFD
 
-constexpr bool is_control(std::uint8_t byte) { return byte < 0x20 || byte == 0x7f; }
 constexpr bool is_between(std::uint8_t byte, std::uint8_t low, std::uint8_t high) {
   return byte >= low && byte <= high;
 }
@@ -119,7 +120,7 @@ void append_quoted(LogBuffer& line, std::string_view text) {
 
 void append_printable(LogBuffer& line, std::string_view text) {
   append_runs(
-      line, text, [](char c) { return !is_control(static_cast<std::uint8_t>(c)); },
+      line, text, [](char c) { return !is_control(c); },
       [&line](std::string_view rest) -> std::size_t {
         append_hex(line, static_cast<std::uint8_t>(rest[0]));
         return 1;

@@ -83,10 +83,6 @@ std::optional<std::string> decode_base64(std::string_view text) {
   return decoded;
 }
 
-bool has_control_character(std::string_view text) {
-  return std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
-}
-
 std::expected<Credentials, std::string> from_helper(std::string_view name, const std::string& path,
                                                     const oci::RegistryName& registry) {
   // It becomes a part of a program's name, which is looked for in PATH.

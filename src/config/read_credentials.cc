@@ -3,11 +3,11 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "base/ascii.h"
 #include "config/docker_config.h"
 
 namespace layover::config {
@@ -16,10 +16,6 @@ namespace {
 // Far more than any password has, and any file of Docker's.
 constexpr Bytes kMostPassword = 64_KiB;
 constexpr Bytes kMostDockerConfig = 1_MiB;
-
-bool has_control_character(std::string_view text) {
-  return std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
-}
 
 void read_username(const Value& value, std::string& out) {
   const std::string* text = value.text("a user name");

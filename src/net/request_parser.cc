@@ -164,9 +164,8 @@ RequestParser::Progress RequestParser::parse_head(std::size_t head_length) {
 
 RequestParser::Progress RequestParser::check_head() {
   const HttpHeaders& headers = request_.headers;
-  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
   // llhttp takes a tab for a part of the target, others for its end.
-  if (std::ranges::any_of(request_.target, is_control)) {
+  if (has_control_character(request_.target)) {
     return refuse(400, "a control character in the request's target");
   }
   if (parser_.http_major != 1) return refuse(505, "only HTTP/1.0 and HTTP/1.1 are spoken here");

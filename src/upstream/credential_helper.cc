@@ -1,12 +1,12 @@
 // Asking, and what is remembered of the answer.
 #include "upstream/credential_helper.h"
 
-#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "base/ascii.h"
 #include "upstream/program.h"
 
 namespace layover::upstream {
@@ -22,10 +22,6 @@ std::unexpected<Error> bad_answer(std::string_view reason) {
 std::string string_member(const nlohmann::json& object, const char* name) {
   const auto member = object.find(name);
   return member != object.end() && member->is_string() ? member->get<std::string>() : std::string();
-}
-
-bool has_control_character(std::string_view text) {
-  return std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
 }
 
 }  // namespace

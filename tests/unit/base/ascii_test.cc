@@ -16,6 +16,16 @@ TEST_CASE("trimming takes spaces and tabs, nothing else") {
   CHECK(trim("").empty());
 }
 
+TEST_CASE("control characters are those below the space, and DEL") {
+  for (int c = 0; c < 256; ++c) {
+    CAPTURE(c);
+    CHECK(layover::is_control(static_cast<char>(c)) == (c < 0x20 || c == 0x7f));
+  }
+  CHECK(layover::has_control_character("a\tb"));
+  CHECK_FALSE(layover::has_control_character("a b\xc3\xa9"));
+  CHECK_FALSE(layover::has_control_character(""));
+}
+
 TEST_CASE("only ASCII letters are equal without case") {
   CHECK(equals_ignoring_case("AbC-1", "aBc-1"));
   CHECK_FALSE(equals_ignoring_case("a", "ab"));
