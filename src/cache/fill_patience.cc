@@ -20,20 +20,9 @@ constexpr unsigned kFruitlessAnswers = 3;
 /// At least so many, whatever time one of them takes.
 constexpr unsigned kFewestTries = 2;
 
-/// What is no answer at all, or none of the content's.
-bool is_on_the_way(const Error& error) {
-  switch (error.code()) {
-    case ErrorCode::kDns:
-    case ErrorCode::kConnect:
-    case ErrorCode::kTimeout:
-    case ErrorCode::kReset:
-    case ErrorCode::kClosed:
-    case ErrorCode::kShortBody:
-    case ErrorCode::kStatus:
-    case ErrorCode::kRateLimited:
-    case ErrorCode::kOverloaded: return true;
-    default: return false;
-  }
+/// Of the errors that are outages: upstream was reached, and what it said is of no use.
+bool is_nonsense(const Error& error) {
+  return error.code() == ErrorCode::kProtocol || error.code() == ErrorCode::kTls;
 }
 
 }  // namespace
@@ -48,7 +37,7 @@ std::optional<milliseconds> FillPatience::pause_after(const Error& error, Stage 
     received_ = received;
     began_ = now;
   }
-  const bool is_answer = stage == Stage::kReceiving || !is_on_the_way(error);
+  const bool is_answer = stage == Stage::kReceiving || is_nonsense(error);
   if (is_answer && ++fruitless_answers_ > kFruitlessAnswers) return std::nullopt;
   if (tries_ >= kFewestTries && now - began_ >= patience_) return std::nullopt;
   const milliseconds pause = tries_ < kPauses.size() ? kPauses[tries_] : kLongestPause;

@@ -21,24 +21,25 @@ constexpr double kFirstByteBounds[] = {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0
 // For reloads. Cells that are not used cost address space only.
 constexpr std::size_t kSpareRegistries = 64;
 
+// The label of `count` values, whose texts `text_of` gives by their index.
+template <typename TextOf>
+Label label(std::string name, std::size_t count, TextOf text_of) {
+  std::vector<std::string> values;
+  values.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) values.emplace_back(text_of(i));
+  return {std::move(name), std::make_shared<LabelValues>(std::move(values))};
+}
+
 // The label whose values are those of an enumeration of `count` values.
 template <typename Value>
 Label label(std::string name, std::size_t count) {
-  std::vector<std::string> values;
-  values.reserve(count);
-  for (std::size_t i = 0; i < count; ++i) values.emplace_back(to_string(static_cast<Value>(i)));
-  return {std::move(name), std::make_shared<LabelValues>(std::move(values))};
+  return label(std::move(name), count, [](std::size_t i) { return to_string(static_cast<Value>(i)); });
 }
 
 Label kind() { return label<Kind>("kind", kKinds); }
 Label cache() { return label<CacheResult>("cache", kCacheResults); }
 
-Label code() {
-  std::vector<std::string> values;
-  values.reserve(kStatusCodes);
-  for (std::size_t i = 0; i < kStatusCodes; ++i) values.emplace_back(status_code_label(i));
-  return {"code", std::make_shared<LabelValues>(std::move(values))};
-}
+Label code() { return label("code", kStatusCodes, status_code_label); }
 
 // "other" first, so that a default RegistryLabel means it.
 Label registry_label(const std::vector<std::string>& names) {

@@ -7,8 +7,6 @@ namespace layover::proxy {
 
 namespace {
 
-constexpr int kWrongUsage = 2;
-
 void add_config_file(CLI::App& command, CommandLine& line) {
   command
       .add_option("-c,--config", line.config_file,
@@ -67,7 +65,7 @@ std::expected<CommandLine, Exit> parse_command_line(int argc, const char* const*
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return std::unexpected(Exit{.status = app.exit(error) == 0 ? 0 : kWrongUsage});
+    return std::unexpected(Exit{.status = app.exit(error) == 0 ? kExitOk : kExitWrong});
   }
   if (check->parsed()) line.command = Command::kConfigCheck;
   if (show->parsed()) line.command = Command::kConfigShow;

@@ -19,7 +19,12 @@ struct CommandLine {
   config::Overrides overrides;
 };
 
-/// Where parsing ends the program: for --help and --version with 0, for wrong usage with 2.
+/// The program's exit statuses.
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitFailed = 1;
+inline constexpr int kExitWrong = 2;  // usage or configuration
+
+/// Where parsing ends the program: for --help and --version with kExitOk, for wrong usage with kExitWrong.
 struct Exit {
   int status;
 };

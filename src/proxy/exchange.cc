@@ -54,10 +54,10 @@ Exchange::~Exchange() {
   record_.saved = Bytes{is_fetched ? 0 : sent_};
   record_.duration = Deadline::Clock::now() - started_;
   if (record_.code != 0) context_.shared.metrics.count_request(record_);
-  if (context_.shared.request_log != nullptr && configuration_->settings->log.requests) log_request();
+  if (auto* log = request_log_of(context_.shared, *configuration_)) log_request(*log);
 }
 
-void Exchange::log_request() {
+void Exchange::log_request(metrics::RequestLog& log) {
   const std::string client = client_name(connection_);
   const std::string reference = route_ && route_->reference ? route_->reference->to_string() : std::string();
   metrics::RequestLine line{.record = record_,
@@ -71,7 +71,7 @@ void Exchange::log_request() {
   if (!route_) line.path = path_of(request_);
   if (route_ && route_->registry) line.registry = route_->registry->str();
   if (route_ && route_->repository) line.repository = route_->repository->str();
-  context_.shared.request_log->write(line);
+  log.write(line);
 }
 
 void Exchange::set_route(Route route) {

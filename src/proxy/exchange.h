@@ -72,7 +72,7 @@ class Exchange {
  private:
   net::Task<void> send_error(ErrorAnswer answer);
   void note_first_byte();
-  void log_request();
+  void log_request(metrics::RequestLog& log);
 
   WorkerContext& context_;
   const std::shared_ptr<const Configuration> configuration_;

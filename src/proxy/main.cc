@@ -18,33 +18,29 @@
 namespace layover {
 namespace {
 
-constexpr int kOk = 0;
-constexpr int kFailed = 1;
-constexpr int kWrong = 2;
-
 int check_config(const std::string& file, const config::Environment& environment) {
   const auto settings = config::load_file(file, environment);
-  if (settings) return kOk;
+  if (settings) return proxy::kExitOk;
   fmt::print(stderr, "{}\n", config::to_string(settings.error()));
-  return kWrong;
+  return proxy::kExitWrong;
 }
 
 int show_config(const proxy::CommandLine& line, const config::Environment& environment) {
   const auto settings = proxy::effective_settings(line, environment);
   if (!settings) {
     fmt::print(stderr, "{}\n", config::to_string(settings.error()));
-    return kWrong;
+    return proxy::kExitWrong;
   }
   fmt::print("{}\n",
              config::show(*settings, line.is_json ? config::Layout::kOneLine : config::Layout::kIndented));
-  return kOk;
+  return proxy::kExitOk;
 }
 
 int check_health(const config::Endpoint& admin) {
   const auto health = proxy::check_health(admin, Deadline::after(proxy::kHealthcheckPatience));
-  if (health) return kOk;
+  if (health) return proxy::kExitOk;
   fmt::print(stderr, "layover: {}\n", health.error().describe());
-  return kFailed;
+  return proxy::kExitFailed;
 }
 
 int run(int argc, const char* const* argv) {

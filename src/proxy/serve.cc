@@ -27,10 +27,6 @@ namespace layover::proxy {
 
 namespace {
 
-constexpr int kOk = 0;
-constexpr int kFailed = 1;
-constexpr int kWrong = 2;
-
 sigset_t handled_signals() {
   sigset_t signals;
   sigemptyset(&signals);
@@ -167,7 +163,7 @@ int serve(const CommandLine& line, const config::Environment& environment, const
   auto loaded = effective_settings(line, environment);
   if (!loaded) {
     fmt::print(stderr, "{}\n", config::to_string(loaded.error()));
-    return kWrong;
+    return kExitWrong;
   }
   const auto settings = std::make_shared<const config::Settings>(std::move(*loaded));
   net::configure_offload(environment.processors);
@@ -181,12 +177,12 @@ int serve(const CommandLine& line, const config::Environment& environment, const
   {
     Service service(line, environment, settings);
     started = service.start(build);
-    if (started && !service.run(signals)) std::_Exit(kFailed);
+    if (started && !service.run(signals)) std::_Exit(kExitFailed);
   }
   stop_logging();
-  if (started) return kOk;
+  if (started) return kExitOk;
   fmt::print(stderr, "layover: {}\n", started.error().describe());
-  return kFailed;
+  return kExitFailed;
 }
 
 }  // namespace layover::proxy

@@ -42,7 +42,7 @@ class Server {
   const std::string& admin_address() const { return admin_address_; }
 
   /// Goes by other settings from now on, for requests that begin after this: all but what is fixed (see
-  /// config/reload.h, which has to be obeyed before). On an error nothing has changed. Blocks for some ms.
+  /// config/reload.h, which has to be obeyed before). On an error all goes on as before. Blocks for some ms.
   Result<void> reload(std::shared_ptr<const config::Settings> settings);
 
   /// Graceful: not ready any more, accepts for shutdown.delay, then finishes transfers for up to

@@ -207,12 +207,13 @@ net::Task<void> Worker::answer_fault(net::ServerConnection& connection, const ne
   record.duration = Deadline::Clock::now() - started;
   if (sent) record.time_to_first_byte = record.duration;
   shared_.metrics.count_request(record);
-  if (shared_.request_log == nullptr || !on_loop_->context.configuration->settings->log.requests) co_return;
+  auto* log = request_log_of(shared_, *on_loop_->context.configuration);
+  if (log == nullptr) co_return;
   const std::string client = client_name(connection);
-  shared_.request_log->write({.record = record,
-                              .client = client,
-                              .ending = sent ? metrics::Ending::kComplete : metrics::Ending::kClientLeft,
-                              .request_id = request_id});
+  log->write({.record = record,
+              .client = client,
+              .ending = sent ? metrics::Ending::kComplete : metrics::Ending::kClientLeft,
+              .request_id = request_id});
 }
 
 }  // namespace layover::proxy

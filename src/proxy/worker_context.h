@@ -25,6 +25,11 @@ struct Shared {
   std::atomic<bool> is_stopping{false};
 };
 
+/// Where requests that go by `configuration` are logged; null where they are not.
+inline metrics::RequestLog* request_log_of(const Shared& shared, const Configuration& configuration) {
+  return configuration.settings->log.requests ? shared.request_log : nullptr;
+}
+
 /// One loop's.
 struct WorkerContext {
   Shared& shared;

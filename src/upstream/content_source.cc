@@ -14,12 +14,14 @@ namespace layover::upstream {
 
 namespace {
 
+std::unexpected<Error> nonsense(const Registry& registry, const oci::Digest& digest, std::string_view what) {
+  return failure(ErrorCode::kProtocol, ErrorSource::kUpstream,
+                 fmt::format("{} answered for {} with {}", registry.name(), digest.to_string(), what));
+}
+
 Result<cache::SourceHead> vet(const Registry& registry, const net::ResponseInfo& info,
                               const oci::Digest& digest) {
-  const auto problem = [&](std::string what) {
-    return failure(ErrorCode::kProtocol, ErrorSource::kUpstream,
-                   fmt::format("{} answered for {} with {}", registry.name(), digest.to_string(), what));
-  };
+  const auto problem = [&](std::string_view what) { return nonsense(registry, digest, what); };
   const std::string_view content_type = info.headers.get("content-type").value_or("");
   if (equals_ignoring_case(oci::strip_parameters(content_type), "text/html")) return problem("an HTML page");
   const auto encoding = info.headers.get("content-encoding");
@@ -51,10 +53,7 @@ Result<void> note_part(const net::ResponseInfo& info, cache::SourceHead& head) {
 /// in either case of content of the size that was told before.
 Result<void> check_range(const Registry& registry, const oci::Digest& digest,
                          const cache::SourceRange& wanted, const cache::SourceHead& head) {
-  const auto problem = [&](std::string what) {
-    return failure(ErrorCode::kProtocol, ErrorSource::kUpstream,
-                   fmt::format("{} answered for {} with {}", registry.name(), digest.to_string(), what));
-  };
+  const auto problem = [&](std::string_view what) { return nonsense(registry, digest, what); };
   if (head.begin != wanted.begin && head.begin != 0) {
     return problem(
         fmt::format("the bytes from {} on where those from {} were asked for", head.begin, wanted.begin));

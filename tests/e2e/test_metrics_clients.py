@@ -59,19 +59,25 @@ def assert_each_was_timed(moved, expected):
     assert moved("layover_time_to_first_byte_seconds_count") == expected
 
 
+def assert_pulled(moved, image, cache):
+    """The manifest and both blobs were each answered once, whole, in that way; gives the bytes of them all."""
+    assert moved("layover_http_requests_total") == {f"{A} manifest GET 200 {cache}": 1, f"{A} blob GET 200 {cache}": 2}
+    assert_each_was_timed(moved, {f"manifest {cache}": 1, f"blob {cache}": 2})
+    sent = {f"{A} manifest {cache}": len(image.manifest), f"{A} blob {cache}": blob_bytes(image)}
+    assert moved("layover_sent_bytes_total") == sent
+    return sum(sent.values())
+
+
 def test_a_cold_pull_is_misses_and_saves_nothing(layover, open_upstream, image):
     with MetricChanges(layover, requests=3) as moved:
         pull(layover, image)
-    assert moved("layover_http_requests_total") == {f"{A} manifest GET 200 miss": 1, f"{A} blob GET 200 miss": 2}
-    assert_each_was_timed(moved, {"manifest miss": 1, "blob miss": 2})
-    sent = {f"{A} manifest miss": len(image.manifest), f"{A} blob miss": blob_bytes(image)}
-    assert moved("layover_sent_bytes_total") == sent
+    sent = assert_pulled(moved, image, "miss")
     assert moved("layover_saved_bytes_total") == {}
     # The manifest's HEAD by its tag, and its GET by its digest.
     assert moved("layover_upstream_requests_total") == {f"{A} manifest 200": 2, f"{A} blob 200": 2}
     assert moved("layover_upstream_request_duration_seconds_count") == {f"{A} manifest": 2, f"{A} blob": 2}
     received = moved("layover_upstream_received_bytes_total")
-    assert received == {A: sum(sent.values())} == {A: sum(r.sent for r in open_upstream.requests())}
+    assert received == {A: sent} == {A: sum(r.sent for r in open_upstream.requests())}
     assert moved("layover_fills_total") == {"committed": 3}
     assert moved("layover_upstream_errors_total") == {}
 
@@ -81,11 +87,8 @@ def test_a_warm_pull_is_hits_and_saves_all_of_it(layover, image):
     layover.settle()
     with MetricChanges(layover, requests=3) as moved:
         pull(layover, image)
-    assert moved("layover_http_requests_total") == {f"{A} manifest GET 200 hit": 1, f"{A} blob GET 200 hit": 2}
-    assert_each_was_timed(moved, {"manifest hit": 1, "blob hit": 2})
-    sent = {f"{A} manifest hit": len(image.manifest), f"{A} blob hit": blob_bytes(image)}
-    assert moved("layover_sent_bytes_total") == sent
-    assert moved("layover_saved_bytes_total") == {A: sum(sent.values())}
+    sent = assert_pulled(moved, image, "hit")
+    assert moved("layover_saved_bytes_total") == {A: sent}
     assert moved.names() == A_REQUEST_WITH_BODY | {"layover_saved_bytes_total"}
 
 
