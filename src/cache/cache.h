@@ -179,7 +179,7 @@ class LoopCache {
   std::vector<PutTag> take_pending_tags(const FillKey& key, const Scope& scope);
   net::Task<Result<bool>> join(const ContentRequest& request, FillState& fill, Deadline deadline);
   Result<void> check_distrust(const FillKey& key) const;
-  void note_mismatch(const FillKey& key);
+  void note_mismatch(const FillKey& key, bool is_registry_to_blame);
   PutGrant grant_of(const ContentRequest& request, std::string media_type) const;
 
   class Ending;

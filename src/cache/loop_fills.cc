@@ -54,12 +54,12 @@ net::Task<void> LoopCache::run_fill(std::shared_ptr<FillState> state, std::share
 net::Task<void> LoopCache::run_fill_body(std::shared_ptr<FillState> state, std::shared_ptr<Source> source,
                                          FetchLimits limits, Deadline deadline) {
   Ending ending(cache_, state);
-  FillRun run(loop_, state, std::move(source), cache_.committer_, limits, cache_.extra_streams_);
+  FillRun run(loop_, state, source, cache_.committer_, limits, cache_.extra_streams_);
   auto downloaded = co_await download(state, run, deadline);
   if (!downloaded) {
     const Error& error = downloaded.error();
     cache_.metrics_.fills(metrics::fill_result_of(error)).add();
-    if (error.code() == ErrorCode::kDigestMismatch) note_mismatch(state->key());
+    if (error.code() == ErrorCode::kDigestMismatch) note_mismatch(state->key(), source->blame());
     if (error.source() != ErrorSource::kUpstream || !state->view().has_head) {
       log_debug("{} from {} was not downloaded: {}", state->key().digest.to_string(),
                 state->leader().to_string(), error.describe());
@@ -115,8 +115,9 @@ Result<void> LoopCache::check_distrust(const FillKey& key) const {
                              key.registry.str(), key.digest.to_string(), left.count()));
 }
 
-void LoopCache::note_mismatch(const FillKey& key) {
+void LoopCache::note_mismatch(const FillKey& key, bool is_registry_to_blame) {
   cache_.metrics_.digest_mismatches(cache_.metrics_.registry(key.registry.str())).add();
+  if (!is_registry_to_blame) return;
   const auto before = cache_.distrusted_.find(key);
   const auto pause = before ? std::min(before->pause * 2, kLongestPause) : kFirstPause;
   if (cache_.distrusted_.size() >= kDistrustSweep) {

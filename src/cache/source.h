@@ -29,6 +29,8 @@ struct SourceRange {
   std::uint64_t begin = 0;
   std::optional<std::uint64_t> end{};  // nothing: to the content's end
   std::optional<Bytes> size{};         // of the content as upstream has told before: it must not have changed
+
+  bool is_part() const { return begin > 0 || end.has_value(); }
 };
 
 /// The body of upstream's answer. Lives on the loop that opened it; owned by one task.
@@ -58,6 +60,9 @@ class Source {
   /// Starts the download (GET) of `range`. An upstream that gives no ranges sends the whole: the stream's
   /// head tells. kProtocol where it sends another part, or of another size, than was asked for.
   virtual net::Task<Result<std::unique_ptr<SourceStream>>> open(SourceRange range, Deadline deadline) = 0;
+  /// What its streams brought was not the content. Mirrors that had a part in it are not asked for it again
+  /// for a while; true where the registry's own url had one.
+  virtual bool blame() { return true; }
 };
 
 }  // namespace layover::cache

@@ -41,16 +41,14 @@ void read_list(const Value& value, std::string_view expected, std::optional<T> (
   }
 }
 
-void read_url(const Value& value, Registry& registry) {
+void read_url(const Value& value, RegistryUrl& out) {
   static constexpr std::string_view kExpected =
       "a URL of scheme, host and port, such as \"https://registry.example:5000\"";
-  // Also when it is malformed, so that a private host is not reported as one without "url".
-  registry.is_url_explicit = true;
   const std::string* text = value.text(kExpected);
   if (text == nullptr) return;
   const auto url = parse_registry_url(*text);
   if (!url) return value.fail(fmt::format("expected {}, without a path, a query or a user", kExpected));
-  registry.url = *url;
+  out = *url;
 }
 
 void read_streams(const Value& value, unsigned& out) {
@@ -61,21 +59,87 @@ void read_streams(const Value& value, unsigned& out) {
   out = *streams;
 }
 
-void read_ca_file(const Value& value, const ReadContext& context, Registry& registry) {
+void read_ca_file(const Value& value, const ReadContext& context, std::string& out) {
   const std::string* text = value.text("the path of a file with certificates in PEM form");
   if (text == nullptr) return;
-  registry.ca_file = context.resolve(*text);
-  const auto content = read_file(*context.environment.files, registry.ca_file, kMostCertificates);
+  out = context.resolve(*text);
+  const auto content = read_file(*context.environment.files, out, kMostCertificates);
   if (!content) return value.fail(content.error().describe());
   if (content->find("-----BEGIN ") == std::string::npos) {
-    value.fail(fmt::format("{} has no certificate in PEM form", registry.ca_file));
+    value.fail(fmt::format("{} has no certificate in PEM form", out));
+  }
+}
+
+void read_capabilities(const Value& value, Mirror& mirror) {
+  static constexpr std::string_view kExpected = "\"pull\", with or without \"resolve\"";
+  if (value.node.kind != Node::Kind::kList) return value.expected(fmt::format("a list of {}", kExpected));
+  bool may_pull = false;
+  for (std::size_t i = 0; i < value.node.items.size(); ++i) {
+    const Value item{value.node.items[i], item_path(value.path, i), value.report};
+    const std::string* text = item.text(kExpected);
+    if (text == nullptr) continue;
+    may_pull |= *text == "pull";
+    mirror.may_resolve |= *text == "resolve";
+    if (*text != "pull" && *text != "resolve") item.fail(fmt::format("expected {}", kExpected));
+  }
+  if (!may_pull) value.fail("a mirror without \"pull\" would be of no use");
+}
+
+Mirror read_mirror(const Value& value, const ReadContext& context, const oci::RegistryName& registry) {
+  Mirror mirror;
+  if (value.node.kind == Node::Kind::kText) {
+    read_url(value, mirror.url);
+    return mirror;
+  }
+  if (value.node.kind != Node::Kind::kObject) {
+    value.expected("a URL, or an object with \"url\"");
+    return mirror;
+  }
+  Section section(value);
+  const auto url = section.find("url");
+  if (url) {
+    read_url(*url, mirror.url);
+  } else {
+    value.fail("expected \"url\"");
+  }
+  if (const auto capabilities = section.find("capabilities")) read_capabilities(*capabilities, mirror);
+  if (const auto ca_file = section.find("ca_file")) read_ca_file(*ca_file, context, mirror.ca_file);
+  if (const auto credentials = section.find("credentials")) {
+    // Docker's configuration has them under the host that is asked.
+    const std::string text = to_string(mirror.url);
+    const auto host = oci::RegistryName::parse(std::string_view(text).substr(text.find("://") + 3));
+    mirror.credentials = read_credentials(*credentials, context, host.value_or(registry));
+  }
+  section.finish();
+  return mirror;
+}
+
+void read_mirrors(const Value& value, const ReadContext& context, Registry& registry) {
+  if (value.node.kind != Node::Kind::kList) return value.expected("a list of mirrors");
+  const auto is_known = [&](const RegistryUrl& url) {
+    return std::ranges::find(registry.mirrors, url, &Mirror::url) != registry.mirrors.end();
+  };
+  for (std::size_t i = 0; i < value.node.items.size(); ++i) {
+    const Value item{value.node.items[i], item_path(value.path, i), value.report};
+    Mirror mirror = read_mirror(item, context, registry.name);
+    if (mirror.url.host.empty()) continue;  // reported
+    if (mirror.url == registry.url || is_known(mirror.url)) {
+      item.fail(fmt::format("{} is asked already", to_string(mirror.url)));
+      continue;
+    }
+    registry.mirrors.push_back(std::move(mirror));
   }
 }
 
 void read_registry(const Value& value, const ReadContext& context, Registry& registry) {
   Section section(value);
-  if (const auto url = section.find("url")) read_url(*url, registry);
-  if (const auto ca_file = section.find("ca_file")) read_ca_file(*ca_file, context, registry);
+  if (const auto url = section.find("url")) {
+    // Also when it is malformed, so that a private host is not reported as one without "url".
+    registry.is_url_explicit = true;
+    read_url(*url, registry.url);
+  }
+  if (const auto mirrors = section.find("mirrors")) read_mirrors(*mirrors, context, registry);
+  if (const auto ca_file = section.find("ca_file")) read_ca_file(*ca_file, context, registry.ca_file);
   if (const auto credentials = section.find("credentials")) {
     registry.credentials = read_credentials(*credentials, context, registry.name);
   }
@@ -90,8 +154,8 @@ void read_registry(const Value& value, const ReadContext& context, Registry& reg
   }
   if (const auto streams = section.find("streams")) read_streams(*streams, registry.streams);
   read_times(section, registry.times);
-  section.not_supported({"mirrors", "max_connections", "client_certificate", "client_key", "repositories",
-                         "tags", "on_deleted", "enabled"});
+  section.not_supported({"max_connections", "client_certificate", "client_key", "repositories", "tags",
+                         "on_deleted", "enabled"});
   section.finish();
 
   if (!registry.is_url_explicit && is_private_host(registry.name.authority().host)) {
@@ -144,12 +208,13 @@ void check_registries(const Value& value, const Settings& settings) {
   for (const Member& member : value.node.members) {
     const auto name = oci::RegistryName::parse(member.key);
     const Registry* registry = name ? settings.find(*name) : nullptr;
-    const auto credentials = std::ranges::find(member.value.members, "credentials", &Member::key);
-    if (registry == nullptr || credentials == member.value.members.end()) continue;
+    if (registry == nullptr) continue;
     const auto problem = exposed_credentials(*registry, settings.listen);
     if (!problem) continue;
-    const auto path = member_path(member_path(value.path, member.key), credentials->key);
-    value.report.add(credentials->position, path, *problem);
+    const std::string_view key = registry->credentials ? "credentials" : "mirrors";
+    const auto culprit = std::ranges::find(member.value.members, key, &Member::key);
+    if (culprit == member.value.members.end()) continue;
+    value.report.add(culprit->position, member_path(member_path(value.path, member.key), key), *problem);
   }
 }
 

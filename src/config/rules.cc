@@ -1,6 +1,8 @@
 // The rules' tests and words.
 #include "config/rules.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 namespace layover::config {
@@ -19,7 +21,11 @@ bool conflicts(const Endpoint& a, const Endpoint& b) {
 
 std::optional<std::string> exposed_credentials(const Registry& registry,
                                                std::span<const Listener> listeners) {
-  if (!registry.credentials || registry.shared) return std::nullopt;
+  const bool has_any =
+      registry.credentials || std::ranges::any_of(registry.mirrors, [](const Mirror& mirror) {
+        return mirror.credentials.has_value();
+      });
+  if (!has_any || registry.shared) return std::nullopt;
   for (const Listener& listener : listeners) {
     if (is_loopback(listener.address)) continue;
     return fmt::format(

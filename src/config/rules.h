@@ -13,8 +13,9 @@ namespace layover::config {
 /// family. Ports that the system chooses never conflict.
 bool conflicts(const Endpoint& a, const Endpoint& b);
 
-/// Why these credentials may not be used with these listeners under access.mode open; nothing if they may.
-/// Without "shared", what they can read is not for everybody who can reach a listener.
+/// Why the credentials for a registry and its mirrors may not be used with these listeners under access.mode
+/// open; nothing if they may. Without "shared", what they can read is not for everybody who can reach a
+/// listener.
 std::optional<std::string> exposed_credentials(const Registry& registry, std::span<const Listener> listeners);
 
 }  // namespace layover::config

@@ -84,15 +84,24 @@ struct Times {
   friend bool operator==(const Times&, const Times&) = default;
 };
 
+/// Another place where a registry's content may be had.
+struct Mirror {
+  RegistryUrl url{};         // given by the file: the permission for what it names
+  bool may_resolve = false;  // it may be asked for tags too, not by digest alone
+  std::string ca_file{};     // as a registry's
+  std::optional<Credentials> credentials{};
+};
+
 struct Registry {
   oci::RegistryName name;
   RegistryUrl url{};
   /// The file gave `url`: it is the permission for what it names, plain HTTP or a private address. Where it
   /// is false, only public addresses over https may be dialled.
   bool is_url_explicit = false;
-  std::string ca_file{};  // PEM, readable at load; empty: the system's
-  std::optional<Credentials> credentials{};
-  bool shared = false;                                 // every client may read what the credentials can read
+  std::string ca_file{};                     // PEM, readable at load; empty: the system's
+  std::optional<Credentials> credentials{};  // for `url` only
+  std::vector<Mirror> mirrors{};             // asked in this order, before `url`
+  bool shared = false;                       // every client may read what any of the credentials can read
   std::vector<oci::Authority> built_in_token_hosts{};  // of a well-known registry, besides its own host
   std::vector<oci::Authority> token_realms{};          // see oci::Authority::covers
   std::vector<Network> allow_addresses{};              // where redirects and realms may lead besides public

@@ -50,11 +50,24 @@ Json show_credentials(const Credentials& credentials) {
   return {{"username", credentials.username}, {"password_env", credentials.source.name}};
 }
 
+Json show_mirrors(const std::vector<Mirror>& mirrors) {
+  Json list = Json::array();
+  for (const Mirror& mirror : mirrors) {
+    Json object = {{"url", to_string(mirror.url)}};
+    if (mirror.may_resolve) object["capabilities"] = {"pull", "resolve"};
+    if (!mirror.ca_file.empty()) object["ca_file"] = absolute(mirror.ca_file);
+    if (mirror.credentials) object["credentials"] = show_credentials(*mirror.credentials);
+    list.push_back(std::move(object));
+  }
+  return list;
+}
+
 Json show_registry(const Registry& registry, const Times& defaults) {
   Json object = Json::object();
   if (registry.is_url_explicit) object["url"] = to_string(registry.url);
   if (!registry.ca_file.empty()) object["ca_file"] = absolute(registry.ca_file);
   if (registry.credentials) object["credentials"] = show_credentials(*registry.credentials);
+  if (!registry.mirrors.empty()) object["mirrors"] = show_mirrors(registry.mirrors);
   if (registry.shared) object["shared"] = true;
   for (const oci::Authority& realm : registry.token_realms) {
     object["token_realms"].push_back(realm.to_string());

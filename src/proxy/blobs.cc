@@ -133,35 +133,23 @@ bool must_verify_first(const net::HttpRequest& request, std::optional<Bytes> siz
   return request.is_http_1_0 || request.headers.count("range") > 0;
 }
 
-}  // namespace
-
-net::Task<void> serve_blob(Exchange& exchange, Target target) {
+/// An error: nothing has been sent.
+net::Task<Result<void>> answer(Exchange& exchange, const Target& target, Deadline deadline) {
   const oci::Digest digest = *target.reference.digest();
-  const auto deadline = Deadline::after(target.registry->settings().times.first_byte_budget);
-  if (exchange.is_head()) {
-    co_await describe_blob(exchange, target, deadline);
-    co_return;
-  }
   auto opened = co_await exchange.context().cache.open(content_request(exchange, target), deadline);
-  if (!opened) {
-    co_await exchange.fail(opened.error());
-    co_return;
-  }
+  if (!opened) co_return std::unexpected(opened.error());
   if (is_known_to_client(exchange.request(), digest)) {
     co_await send_not_modified(exchange, digest, opened->how);
-    co_return;
+    co_return Result<void>{};
   }
   if (opened->memory) {
     co_await send_from_memory(exchange, digest, opened->how, std::move(*opened->memory));
-    co_return;
+    co_return Result<void>{};
   }
   cache::Reader& reader = *opened->reader;
   if (must_verify_first(exchange.request(), reader.size())) {
     auto verified = co_await reader.wait_until_verified(reader.size() ? deadline : Deadline::never());
-    if (!verified) {
-      co_await exchange.fail(verified.error());
-      co_return;
-    }
+    if (!verified) co_return std::unexpected(verified.error());
   }
   const auto size = reader.size();
   if (size) {
@@ -169,6 +157,23 @@ net::Task<void> serve_blob(Exchange& exchange, Target target) {
   } else {
     co_await send_unsized(exchange, digest, opened->how, reader);
   }
+  co_return Result<void>{};
+}
+
+}  // namespace
+
+net::Task<void> serve_blob(Exchange& exchange, Target target) {
+  const auto deadline = Deadline::after(target.registry->settings().times.first_byte_budget);
+  if (exchange.is_head()) {
+    co_await describe_blob(exchange, target, deadline);
+    co_return;
+  }
+  auto answered = co_await answer(exchange, target, deadline);
+  if (!answered && answered.error().code() == ErrorCode::kDigestMismatch) {
+    // Perhaps a mirror's: who asks again is led elsewhere.
+    answered = co_await answer(exchange, target, deadline);
+  }
+  if (!answered) co_await exchange.fail(answered.error());
 }
 
 }  // namespace layover::proxy

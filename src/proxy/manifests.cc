@@ -114,7 +114,7 @@ net::Task<Result<std::string>> read_whole(const cache::Reader& reader) {
   });
 }
 
-net::Task<Result<Manifest>> fetch(Exchange& exchange, cache::ContentRequest request, Deadline deadline) {
+net::Task<Result<Manifest>> fetch_once(Exchange& exchange, cache::ContentRequest request, Deadline deadline) {
   const oci::Digest digest = request.digest;
   auto opened = co_await exchange.context().cache.open(std::move(request), deadline);
   if (!opened) co_return std::unexpected(opened.error());
@@ -130,6 +130,13 @@ net::Task<Result<Manifest>> fetch(Exchange& exchange, cache::ContentRequest requ
   }
   manifest.media_type = oci::choose_content_type(opened->media_type, manifest.bytes);
   co_return manifest;
+}
+
+net::Task<Result<Manifest>> fetch(Exchange& exchange, cache::ContentRequest request, Deadline deadline) {
+  auto fetched = co_await fetch_once(exchange, request, deadline);
+  if (fetched || fetched.error().code() != ErrorCode::kDigestMismatch) co_return fetched;
+  // Perhaps a mirror's: who asks again is led elsewhere.
+  co_return co_await fetch_once(exchange, std::move(request), deadline);
 }
 
 net::ResponseHead manifest_head(Exchange& exchange, int status, const oci::Digest& digest, CacheResult how,

@@ -6,18 +6,28 @@
 
 #include <fmt/format.h>
 
+#include "base/ascii.h"
 #include "cache/fill_run.h"
 #include "cache/hasher.h"
 #include "oci/manifest.h"
+#include "oci/media_type.h"
 
 namespace layover::proxy {
 
 namespace {
 
+/// A captive portal has an answer for everything.
+Result<void> refuse_html(const net::ResponseInfo& info) {
+  const std::string_view type = oci::strip_parameters(info.headers.get("content-type").value_or(""));
+  if (!equals_ignoring_case(type, "text/html")) return {};
+  return failure(ErrorCode::kProtocol, ErrorSource::kUpstream, "for a tag it sent an HTML page");
+}
+
 upstream::Query tag_query(const TagQuestion& question, bool is_head) {
   upstream::Query query = question.query;
   query.path = "manifests/" + question.key.tag.str();
   query.is_head = is_head;
+  query.vet = refuse_html;
   query.accept.clear();
   for (const std::string_view value : question.key.variant.accept_values()) query.accept.emplace_back(value);
   return query;

@@ -129,7 +129,7 @@ net::Task<Result<ResolvedTag>> resolve_tag(Exchange& exchange, const Target& tar
         .answer = std::move(*answer), .how = CacheResult::kRevalidated, .record = std::move(record)};
   }
   if (!is_servable || !answer.error().is_outage()) co_return std::unexpected(answer.error());
-  upstream::RegistryHealth& health = target.registry->health();
+  upstream::EndpointHealth& health = target.registry->health();
   // Slow is as bad as down: the next request does not wait either.
   if (answer.error().code() == ErrorCode::kTimeout) health.note_outage(answer.error());
   log(health.is_down() ? LogLevel::kDebug : LogLevel::kWarning, "{} is served stale: {}", key.to_string(),

@@ -56,47 +56,48 @@ net::Task<Result<net::ResponseInfo>> ask(net::ClientConnection& connection, std:
 
 }  // namespace
 
-net::Task<Result<Response>> exchange(ConnectionPool& pool, std::shared_ptr<const Registry> registry,
+net::Task<Result<Response>> exchange(ConnectionPool& pool, std::shared_ptr<const Endpoint> endpoint,
                                      metrics::Metrics& metrics, RequestSpec spec, Deadline deadline) {
   const auto started = Deadline::Clock::now();
   std::optional<Error> error;
   for (const bool fresh : {false, true}) {
-    auto lease = co_await pool.take(registry, spec.url, spec.purpose, fresh, deadline);
+    auto lease = co_await pool.take(endpoint, spec.url, spec.purpose, fresh, deadline);
     if (!lease) {
       error = lease.error();
       break;
     }
-    const auto limit = earlier(deadline, Deadline::after(registry->settings().times.response_timeout));
+    const auto limit = earlier(deadline, Deadline::after(endpoint->times().response_timeout));
     auto info = co_await ask(lease->connection(), request_head(spec), spec.is_head, limit);
     if (info) {
-      metrics.upstream_requests(registry->label(), spec.kind, info->status).add();
-      // The answers of redirects' targets and token services have limits of their own.
-      if (net::same_origin(spec.url, registry->url())) note_ratelimit(*info, registry->label(), metrics);
-      co_return Response(pool, std::move(*lease), std::move(*info), spec, registry, metrics, started);
+      metrics.upstream_requests(endpoint->label(), spec.kind, info->status).add();
+      // The answers of mirrors, redirects' targets and token services have limits of their own.
+      if (!endpoint->is_mirror() && net::same_origin(spec.url, endpoint->url()))
+        note_ratelimit(*info, endpoint->label(), metrics);
+      co_return Response(pool, std::move(*lease), std::move(*info), spec, endpoint, metrics, started);
     }
     error = info.error();
     const bool was_stale = lease->is_reused() && lease->connection().ended_before_answer() &&
                            (error->code() == ErrorCode::kReset || error->code() == ErrorCode::kClosed);
     if (!was_stale) break;
   }
-  metrics.upstream_errors(registry->label(), metrics::reason_of(*error)).add();
+  metrics.upstream_errors(endpoint->label(), metrics::reason_of(*error)).add();
   co_return std::unexpected(error->within(fmt::format("asking {} failed", spec.url.authority())));
 }
 
 Response::Response(ConnectionPool& pool, Lease lease, net::ResponseInfo info, const RequestSpec& spec,
-                   std::shared_ptr<const Registry> registry, metrics::Metrics& metrics,
+                   std::shared_ptr<const Endpoint> endpoint, metrics::Metrics& metrics,
                    Deadline::Clock::time_point started)
     : pool_(&pool),
       lease_(std::move(lease)),
       info_(std::move(info)),
       url_(spec.url),
-      registry_(std::move(registry)),
+      endpoint_(std::move(endpoint)),
       metrics_(&metrics),
       kind_(spec.kind),
       started_(started) {}
 
 Response::~Response() {
-  if (!registry_) return;  // moved from
+  if (!endpoint_) return;  // moved from
   note_end();
   if (lease_) pool_->give_back(std::move(*lease_));
 }
@@ -105,16 +106,16 @@ Response::~Response() {
 void Response::note_end() {
   if (has_ended_) return;
   has_ended_ = true;
-  metrics_->upstream_request_duration(registry_->label(), kind_).observe(Deadline::Clock::now() - started_);
+  metrics_->upstream_request_duration(endpoint_->label(), kind_).observe(Deadline::Clock::now() - started_);
 }
 
 net::Task<Result<std::size_t>> Response::read(std::span<std::byte> into, Deadline deadline) {
-  const auto limit = earlier(deadline, Deadline::after(registry_->settings().times.idle_timeout));
+  const auto limit = earlier(deadline, Deadline::after(endpoint_->times().idle_timeout));
   auto n = co_await lease_->connection().read_body(into, limit);
   if (n) {
-    metrics_->upstream_received_bytes(registry_->label()).add(*n);
+    metrics_->upstream_received_bytes(endpoint_->label()).add(*n);
   } else {
-    metrics_->upstream_errors(registry_->label(), metrics::reason_of(n.error())).add();
+    metrics_->upstream_errors(endpoint_->label(), metrics::reason_of(n.error())).add();
   }
   if (!n || *n == 0) note_end();
   co_return n;
@@ -135,7 +136,7 @@ net::Task<Result<std::string>> Response::read_all(Bytes limit, Deadline deadline
     body.append(reinterpret_cast<const char*>(chunk.data()), *n);
     if (body.size() > limit.count) {
       co_return failure(ErrorCode::kTooLarge, ErrorSource::kUpstream,
-                        fmt::format("{} sent more than the {} bytes that are allowed here", registry_->name(),
+                        fmt::format("{} sent more than the {} bytes that are allowed here", endpoint_->name(),
                                     limit.count));
     }
   }

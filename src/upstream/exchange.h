@@ -14,8 +14,8 @@
 #include "metrics/metrics.h"
 #include "net/client_connection.h"
 #include "net/task.h"
+#include "upstream/endpoint.h"
 #include "upstream/pool.h"
-#include "upstream/registry.h"
 
 namespace layover::upstream {
 
@@ -35,7 +35,7 @@ struct RequestSpec {
 class Response {
  public:
   Response(ConnectionPool& pool, Lease lease, net::ResponseInfo info, const RequestSpec& spec,
-           std::shared_ptr<const Registry> registry, metrics::Metrics& metrics,
+           std::shared_ptr<const Endpoint> endpoint, metrics::Metrics& metrics,
            Deadline::Clock::time_point started);
   Response(Response&&) noexcept = default;
   Response& operator=(Response&&) = delete;
@@ -45,7 +45,9 @@ class Response {
   const net::ResponseInfo& info() const { return info_; }
   /// Where the answer came from, after redirects.
   const net::Url& url() const { return url_; }
-  /// At least one byte, or 0 at the body's end; a byte must come within the registry's idle_timeout and
+  /// Who was asked for it.
+  const std::shared_ptr<const Endpoint>& endpoint() const { return endpoint_; }
+  /// At least one byte, or 0 at the body's end; a byte must come within the endpoint's idle_timeout and
   /// `deadline`.
   net::Task<Result<std::size_t>> read(std::span<std::byte> into, Deadline deadline = Deadline::never());
   /// The rest of the body by `deadline`, at most `limit` bytes: kTooLarge where there is more.
@@ -61,7 +63,7 @@ class Response {
   std::optional<Lease> lease_;
   net::ResponseInfo info_;
   net::Url url_;
-  std::shared_ptr<const Registry> registry_;
+  std::shared_ptr<const Endpoint> endpoint_;
   metrics::Metrics* metrics_;
   metrics::Kind kind_;
   Deadline::Clock::time_point started_;
@@ -70,7 +72,7 @@ class Response {
 
 /// Sends the request, once more on a fresh connection where a pooled one turned out to be closed. Counts
 /// the request, or the error, in the metrics. The head must come within response_timeout and `deadline`.
-net::Task<Result<Response>> exchange(ConnectionPool& pool, std::shared_ptr<const Registry> registry,
+net::Task<Result<Response>> exchange(ConnectionPool& pool, std::shared_ptr<const Endpoint> endpoint,
                                      metrics::Metrics& metrics, RequestSpec spec, Deadline deadline);
 
 }  // namespace layover::upstream

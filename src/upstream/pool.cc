@@ -1,4 +1,4 @@
-// The pool's key holds the registry's identity: two registries at one host, or one before and after a
+// The pool's key holds the endpoint's identity: two endpoints at one host, or one before and after a
 // reload, may trust and allow different things.
 #include "upstream/pool.h"
 
@@ -16,8 +16,8 @@ namespace {
 constexpr std::chrono::seconds kIdleTime{50};
 constexpr std::size_t kMaxIdlePerOrigin = 32;
 
-std::string key_of(const Registry& registry, const net::Url& url) {
-  return fmt::format("{} {}://{}:{}", registry.identity(), net::to_string(url.scheme), url.host, url.port);
+std::string key_of(const Endpoint& endpoint, const net::Url& url) {
+  return fmt::format("{} {}://{}:{}", endpoint.identity(), net::to_string(url.scheme), url.host, url.port);
 }
 
 }  // namespace
@@ -28,10 +28,10 @@ Lease::Lease(net::ClientConnection connection, metrics::Gauge open, std::string 
       key_(std::move(key)),
       is_reused_(is_reused) {}
 
-net::Task<Result<Lease>> ConnectionPool::take(std::shared_ptr<const Registry> registry, net::Url url,
+net::Task<Result<Lease>> ConnectionPool::take(std::shared_ptr<const Endpoint> endpoint, net::Url url,
                                               DestinationPolicy::Purpose purpose, bool fresh,
                                               Deadline deadline) {
-  std::string key = key_of(*registry, url);
+  std::string key = key_of(*endpoint, url);
   auto& idle = idle_[key];
   while (!idle.empty() && !fresh) {
     Idle entry = std::move(idle.back());
@@ -40,17 +40,16 @@ net::Task<Result<Lease>> ConnectionPool::take(std::shared_ptr<const Registry> re
   }
   net::DialTarget target{.host = url.host,
                          .port = url.port,
-                         .tls = url.scheme == net::Scheme::kHttps ? registry->tls() : nullptr,
-                         .permit = [registry, purpose](const net::SocketAddress& address) -> Result<void> {
+                         .tls = url.scheme == net::Scheme::kHttps ? endpoint->tls() : nullptr,
+                         .permit = [endpoint, purpose](const net::SocketAddress& address) -> Result<void> {
                            const auto ip = net::IpAddress::from_sockaddr(*address.get());
                            if (!ip) {
                              return failure(ErrorCode::kDenied, ErrorSource::kUpstream,
                                             "neither IPv4 nor IPv6");
                            }
-                           return registry->policy().may_connect(*ip, registry->own_class(), purpose);
+                           return endpoint->policy().may_connect(*ip, endpoint->own_class(), purpose);
                          }};
-  auto connection =
-      co_await net::dial(loop_, std::move(target), registry->settings().times.connect_timeout, deadline);
+  auto connection = co_await net::dial(loop_, std::move(target), endpoint->times().connect_timeout, deadline);
   if (!connection) {
     co_return std::unexpected(
         connection.error().within(fmt::format("{} cannot be reached", url.authority())));
@@ -58,7 +57,7 @@ net::Task<Result<Lease>> ConnectionPool::take(std::shared_ptr<const Registry> re
   if (purpose == DestinationPolicy::Purpose::kRegistry) {
     const net::SocketAddress reached = net::peer_address(connection->fd());
     if (const auto ip = net::IpAddress::from_sockaddr(*reached.get()))
-      registry->note_own_class(net::classify(*ip));
+      endpoint->note_own_class(net::classify(*ip));
   }
   co_return Lease(net::ClientConnection(std::move(*connection)),
                   metrics_.connections(metrics::Side::kUpstream), std::move(key), false);

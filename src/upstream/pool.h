@@ -11,7 +11,7 @@
 #include "metrics/metrics.h"
 #include "net/client_connection.h"
 #include "net/task.h"
-#include "upstream/registry.h"
+#include "upstream/endpoint.h"
 
 namespace layover::upstream {
 
@@ -50,9 +50,9 @@ class ConnectionPool {
  public:
   ConnectionPool(net::Loop& loop, metrics::Metrics& metrics) : loop_(loop), metrics_(metrics) {}
 
-  /// A connection to the origin of `url` as `registry` may reach it, pooled or new. With `fresh`, a new
+  /// A connection to the origin of `url` as `endpoint` may reach it, pooled or new. With `fresh`, a new
   /// one. Errors of dialling, kDenied where the policy forbids the address.
-  net::Task<Result<Lease>> take(std::shared_ptr<const Registry> registry, net::Url url,
+  net::Task<Result<Lease>> take(std::shared_ptr<const Endpoint> endpoint, net::Url url,
                                 DestinationPolicy::Purpose purpose, bool fresh, Deadline deadline);
   /// Keeps the connection for later if it may be reused.
   void give_back(Lease lease);

@@ -16,9 +16,9 @@ net::Url to_url(const config::RegistryUrl& url) {
           .target = "/"};
 }
 
-Result<DestinationSettings> to_destinations(const config::Registry& settings, const net::Url& url) {
+Result<DestinationSettings> to_destinations(const config::Registry& settings) {
   DestinationSettings destinations{.registry = settings.name.str(),
-                                   .url = url,
+                                   .url = to_url(settings.url),
                                    .url_is_configured = settings.is_url_explicit,
                                    .token_realms = {},
                                    .built_in_token_hosts = {},
@@ -35,73 +35,121 @@ Result<DestinationSettings> to_destinations(const config::Registry& settings, co
   return destinations;
 }
 
-std::string next_identity(const oci::RegistryName& name) {
-  static std::atomic<std::uint64_t> count{0};
-  return fmt::format("{}#{}", name.str(), count.fetch_add(1, std::memory_order_relaxed));
+using Health = std::shared_ptr<EndpointHealth>;
+
+/// `health` is what is known already, if anything.
+Result<std::shared_ptr<const Endpoint>> make_endpoint(EndpointParts parts, const std::string& ca_file,
+                                                      const Registry::Trust& trust, Health health,
+                                                      std::string_view consequence) {
+  auto tls = trust(ca_file);
+  if (!tls) return std::unexpected(tls.error());
+  parts.tls = std::move(*tls);
+  parts.health = health ? std::move(health) : std::make_shared<EndpointHealth>(parts.name, consequence);
+  return std::make_shared<const Endpoint>(std::move(parts));
+}
+
+Result<std::shared_ptr<const Endpoint>> make_own(EndpointParts parts, const config::Registry& settings,
+                                                 const Registry::Trust& trust, Health health) {
+  auto destinations = to_destinations(settings);
+  if (!destinations) return std::unexpected(destinations.error());
+  parts.destinations = std::move(*destinations);
+  parts.credentials = settings.credentials;
+  return make_endpoint(std::move(parts), settings.ca_file, trust, std::move(health),
+                       "known tags and content are served stale meanwhile");
+}
+
+// What a mirror may lead to besides its own host is what its registry may.
+Result<std::shared_ptr<const Endpoint>> make_mirror(EndpointParts parts, const config::Registry& settings,
+                                                    const config::Mirror& mirror,
+                                                    const Registry::Trust& trust, Health health) {
+  auto destinations = to_destinations(settings);
+  if (!destinations) return std::unexpected(destinations.error());
+  parts.destinations = std::move(*destinations);
+  parts.destinations.url = to_url(mirror.url);
+  parts.destinations.url_is_configured = true;
+  parts.destinations.built_in_token_hosts.clear();
+  parts.is_mirror = true;
+  parts.credentials = mirror.credentials;
+  parts.name = fmt::format("{}'s mirror {}", settings.name.str(), config::to_string(mirror.url));
+  return make_endpoint(std::move(parts), mirror.ca_file, trust, std::move(health),
+                       "it is passed over meanwhile");
 }
 
 }  // namespace
 
-Registry::Registry(config::Registry settings, net::Url url, DestinationSettings destinations,
-                   std::shared_ptr<const net::TlsContext> tls, metrics::RegistryLabel label, Health health)
-    : settings_(std::move(settings)),
-      identity_(next_identity(settings_.name)),
-      url_(std::move(url)),
-      policy_(std::move(destinations)),
-      tls_(std::move(tls)),
-      label_(label),
-      health_(health ? std::move(health) : std::make_shared<RegistryHealth>(settings_.name.str())) {
-  if (settings_.credentials && settings_.credentials->helper) {
-    helper_ = std::make_shared<CredentialHelper>(*settings_.credentials->helper);
+Registry::Registry(config::Registry settings, std::shared_ptr<const Endpoint> own,
+                   std::vector<Mirror> mirrors)
+    : settings_(std::move(settings)), own_(std::move(own)), mirrors_(std::move(mirrors)) {}
+
+Result<std::shared_ptr<const Registry>> Registry::make(const config::Registry& settings, const Trust& trust,
+                                                       const metrics::Metrics& metrics,
+                                                       const Registry* before) {
+  const std::string& name = settings.name.str();
+  const auto within = [&](const Error& error) {
+    return std::unexpected(error.within(fmt::format("the registry {}", name)));
+  };
+  EndpointParts common{.name = name,
+                       .destinations = {},
+                       .tls = nullptr,
+                       .credentials = {},
+                       .times = settings.times,
+                       .label = metrics.registry(name),
+                       .health = nullptr};
+  auto own = make_own(common, settings, trust, before ? before->health_for(settings) : nullptr);
+  if (!own) return within(own.error());
+  std::vector<Mirror> mirrors;
+  mirrors.reserve(settings.mirrors.size());
+  for (const config::Mirror& mirror : settings.mirrors) {
+    auto made = make_mirror(common, settings, mirror, trust, before ? before->health_for(mirror) : nullptr);
+    if (!made) return within(made.error());
+    mirrors.push_back({.endpoint = std::move(*made), .may_resolve = mirror.may_resolve});
   }
+  return std::make_shared<const Registry>(settings, std::move(*own), std::move(mirrors));
 }
 
-Result<std::shared_ptr<const Registry>> Registry::make(const config::Registry& settings,
-                                                       std::shared_ptr<const net::TlsContext> tls,
-                                                       const metrics::Metrics& metrics, Health health) {
-  const net::Url url = to_url(settings.url);
-  auto destinations = to_destinations(settings, url);
-  if (!destinations) {
-    return std::unexpected(destinations.error().within(fmt::format("the registry {}", settings.name.str())));
+std::shared_ptr<EndpointHealth> Registry::health_for(const config::Registry& settings) const {
+  const bool is_same = settings.url == settings_.url && settings.credentials == settings_.credentials;
+  return is_same ? own_->shared_health() : nullptr;
+}
+
+std::shared_ptr<EndpointHealth> Registry::health_for(const config::Mirror& mirror) const {
+  for (std::size_t i = 0; i < mirrors_.size(); ++i) {
+    const config::Mirror& known = settings_.mirrors[i];
+    if (known.url == mirror.url && known.credentials == mirror.credentials) {
+      return mirrors_[i].endpoint->shared_health();
+    }
   }
-  return std::make_shared<const Registry>(settings, url, std::move(*destinations), std::move(tls),
-                                          metrics.registry(settings.name.str()), std::move(health));
-}
-
-Registry::Health Registry::health_for(const config::Registry& settings) const {
-  return settings.url == settings_.url && settings.credentials == settings_.credentials ? health_ : nullptr;
-}
-
-Registry::Health Registries::health_for(const config::Registry& settings) const {
-  const auto known = named_.find(settings.name);
-  return known == named_.end() ? nullptr : known->second->health_for(settings);
+  return nullptr;
 }
 
 Result<Registries> Registries::make(std::shared_ptr<const config::Settings> settings,
                                     const metrics::Metrics& metrics, const Registries* before) {
   Registries registries(settings, metrics);
   std::map<std::string, std::shared_ptr<const net::TlsContext>> trusted;
+  const Registry::Trust trust =
+      [&](const std::string& ca_file) -> Result<std::shared_ptr<const net::TlsContext>> {
+    auto& tls = trusted[ca_file];
+    if (tls) return tls;
+    auto opened = net::TlsContext::client(ca_file);
+    if (opened) tls = *opened;
+    return opened;
+  };
   for (const auto& [name, registry] : settings->registries) {
-    auto& tls = trusted[registry.ca_file];
-    if (!tls) {
-      auto opened = net::TlsContext::client(registry.ca_file);
-      if (!opened) return std::unexpected(opened.error().within(fmt::format("the registry {}", name.str())));
-      tls = std::move(*opened);
-    }
-    auto made = Registry::make(registry, tls, metrics, before ? before->health_for(registry) : nullptr);
+    auto made = Registry::make(registry, trust, metrics, before ? before->named(name) : nullptr);
     if (!made) return std::unexpected(made.error());
     registries.named_.emplace(name, std::move(*made));
   }
   if (settings->others.enabled) {
-    auto& tls = trusted[""];
-    if (!tls) {
-      auto opened = net::TlsContext::client("");
-      if (!opened) return std::unexpected(opened.error().within("the registries that \"*\" allows"));
-      tls = std::move(*opened);
-    }
-    registries.system_trust_ = tls;
+    auto tls = trust("");
+    if (!tls) return std::unexpected(tls.error().within("the registries that \"*\" allows"));
+    registries.system_trust_ = std::move(*tls);
   }
   return registries;
+}
+
+const Registry* Registries::named(const oci::RegistryName& name) const {
+  const auto found = named_.find(name);
+  return found == named_.end() ? nullptr : found->second.get();
 }
 
 std::shared_ptr<const Registry> Registries::find(const oci::RegistryName& name) const {
@@ -110,7 +158,10 @@ std::shared_ptr<const Registry> Registries::find(const oci::RegistryName& name) 
   if (!settings) return nullptr;
   if (auto known = others_->find(name)) return known;
   if (others_->size() >= kMostOthers) others_->erase_if([](const Registry&) { return true; });
-  auto made = Registry::make(*settings, system_trust_, *metrics_);
+  const auto trust = [this](const std::string&) -> Result<std::shared_ptr<const net::TlsContext>> {
+    return system_trust_;
+  };
+  auto made = Registry::make(*settings, trust, *metrics_);
   if (!made) return nullptr;
   return others_->find_or_insert(name, [&] { return std::move(*made); }).first;
 }

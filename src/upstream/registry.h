@@ -1,70 +1,58 @@
-// A registry as it is talked to: its settings made ready once (URL, policy, trust, metric label).
+// A registry as it is talked to: its settings made ready once, with the endpoints at which it can be asked.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "config/settings.h"
 #include "metrics/metrics.h"
-#include "net/ip_address.h"
 #include "net/keyed_table.h"
 #include "net/tls.h"
-#include "net/url.h"
-#include "upstream/credential_helper.h"
-#include "upstream/destination_policy.h"
-#include "upstream/registry_health.h"
+#include "upstream/endpoint.h"
 
 namespace layover::upstream {
 
-/// Shared by all loops; immutable but for the class of its own address and its health.
+/// Shared by all loops; immutable but for its endpoints' health.
 class Registry {
  public:
-  /// What is known of a registry's health where it had other settings before; null: nothing.
-  using Health = std::shared_ptr<RegistryHealth>;
+  struct Mirror {
+    std::shared_ptr<const Endpoint> endpoint;
+    bool may_resolve = false;  // it may be asked for tags too, not by digest alone
+  };
+  /// The trust in the certificate authorities of a file; of an empty path: in the system's.
+  using Trust = std::function<Result<std::shared_ptr<const net::TlsContext>>(const std::string& ca_file)>;
 
-  static Result<std::shared_ptr<const Registry>> make(const config::Registry& settings,
-                                                      std::shared_ptr<const net::TlsContext> tls,
-                                                      const metrics::Metrics& metrics, Health health = {});
+  /// What is known of the health of the endpoints of `before`, its predecessor, is kept where they are asked
+  /// at the same place as the same user; null: there is none.
+  static Result<std::shared_ptr<const Registry>> make(const config::Registry& settings, const Trust& trust,
+                                                      const metrics::Metrics& metrics,
+                                                      const Registry* before = nullptr);
 
   const config::Registry& settings() const { return settings_; }
   const std::string& name() const { return settings_.name.str(); }
-  /// Tells apart registries of one name: what was got by the trust and the credentials of one, connections
-  /// and tokens, is not another's.
-  const std::string& identity() const { return identity_; }
-  const net::Url& url() const { return url_; }
-  const DestinationPolicy& policy() const { return policy_; }
-  const std::shared_ptr<const net::TlsContext>& tls() const { return tls_; }
-  metrics::RegistryLabel label() const { return label_; }
-  /// Null unless the credentials come from a helper.
-  const std::shared_ptr<CredentialHelper>& helper() const { return helper_; }
+  metrics::RegistryLabel label() const { return own_->label(); }
+  /// Its own url: the only one whose refusals are believed.
+  const std::shared_ptr<const Endpoint>& own() const { return own_; }
+  /// In the order in which they are to be asked, before its own url.
+  const std::vector<Mirror>& mirrors() const { return mirrors_; }
+  /// Of its own url.
+  EndpointHealth& health() const { return own_->health(); }
 
-  /// What kind of address the registry itself was last reached at: redirects may lead to the same kind.
-  net::AddressClass own_class() const { return own_class_.load(std::memory_order_relaxed); }
-  void note_own_class(net::AddressClass own) const { own_class_.store(own, std::memory_order_relaxed); }
-
-  RegistryHealth& health() const { return *health_; }
-  /// For the registry that takes this one's place with `settings`; null where these reach another place, or
-  /// as somebody else.
-  Health health_for(const config::Registry& settings) const;
-
-  Registry(config::Registry settings, net::Url url, DestinationSettings destinations,
-           std::shared_ptr<const net::TlsContext> tls, metrics::RegistryLabel label, Health health);
+  Registry(config::Registry settings, std::shared_ptr<const Endpoint> own, std::vector<Mirror> mirrors);
 
  private:
+  std::shared_ptr<EndpointHealth> health_for(const config::Registry& settings) const;
+  std::shared_ptr<EndpointHealth> health_for(const config::Mirror& mirror) const;
+
   config::Registry settings_;
-  std::string identity_;
-  net::Url url_;
-  DestinationPolicy policy_;
-  std::shared_ptr<const net::TlsContext> tls_;
-  metrics::RegistryLabel label_;
-  std::shared_ptr<CredentialHelper> helper_;  // shared with the jobs that ask it
-  mutable std::atomic<net::AddressClass> own_class_{net::AddressClass::kPublic};
-  Health health_;
+  std::shared_ptr<const Endpoint> own_;
+  std::vector<Mirror> mirrors_;
 };
 
 /// The registries that may be reached. Shared by all loops; thread-safe.
@@ -90,7 +78,7 @@ class Registries {
   Registries(std::shared_ptr<const config::Settings> settings, const metrics::Metrics& metrics)
       : settings_(std::move(settings)), metrics_(&metrics), others_(std::make_unique<Others>()) {}
 
-  Registry::Health health_for(const config::Registry& settings) const;
+  const Registry* named(const oci::RegistryName& name) const;
 
   std::shared_ptr<const config::Settings> settings_;
   const metrics::Metrics* metrics_;

@@ -89,8 +89,12 @@ class CellRun {
         size_(between(sizes().first, sizes().second)),
         registry_(random_bytes(size_, static_cast<unsigned>(cell.seed)),
                   between(size_ * 3 / 8, size_ * 5 / 8), cell.fault, cell.lasting),
+        well_(registry_.bytes(), registry_.fault_at(), Fault{.name = "none"},
+              FaultyRegistry::Lasting::kPasses),
         range_begin_(cell.readers == Readers::kRange ? between(1, size_ / 4) : 0),
-        proxy_(settings()) {}
+        proxy_(settings()) {
+    well_.heal();
+  }
 
   std::vector<std::string> run() {
     const auto begun = std::chrono::steady_clock::now();
@@ -154,6 +158,7 @@ class CellRun {
   std::mt19937_64 random_;
   const std::size_t size_;
   FaultyRegistry registry_;
+  FaultyRegistry well_;  // what the registry with the fault may be the mirror of
   const std::size_t range_begin_;
   RunningProxy proxy_;
   std::vector<std::unique_ptr<Client>> clients_;
@@ -163,6 +168,11 @@ class CellRun {
 
 config::Settings CellRun::settings() const {
   config::Registry registry = registry_.settings();
+  if (cell_.is_at_mirror) {
+    const config::Mirror mirror{.url = registry.url, .ca_file = registry.ca_file};
+    registry = well_.settings();
+    registry.mirrors.push_back(mirror);
+  }
   config::Times& times = registry.times;
   // Silence is ended by these. Other faults wait for their clients, which may take a while on a busy machine.
   const bool is_short = cell_.fault.is_silent;
@@ -274,7 +284,9 @@ void CellRun::check_metrics() {
   const Outcome outcome = cell_.expected.outcome;
   if (outcome == Outcome::kWhole) {
     expect(fills("committed") == 1, fmt::format("{} downloads were committed", fills("committed")));
-    expect(all_fills() == 1, fmt::format("{} downloads instead of 1", all_fills()));
+    const double downloads = 1 + fills("mismatch");
+    expect(all_fills() == downloads, fmt::format("{} downloads instead of {}", all_fills(), downloads));
+    expect(fills("mismatch") == (is_mismatch() ? 1 : 0), "a download of wrong bytes");
   } else if (outcome != Outcome::kWholeOrCutShort) {
     expect(fills(cell_.result) >= 1, fmt::format("no download with result \"{}\"", cell_.result));
     expect(fills(cell_.result) == all_fills(), "a download with another result");
@@ -291,7 +303,8 @@ void CellRun::check_upstream() {
   const int requests = registry_.requests();
   double most_requests = cell_.tries * downloads;
   if (cell_.expected.outcome == Outcome::kWhole)
-    most_requests = cell_.is_harmless ? 1 : cell_.fault.spoils + 1;
+    most_requests =
+        cell_.is_harmless ? 1 : std::max(cell_.fault.spoils + 1, cell_.is_at_mirror ? cell_.tries : 0);
   const double least_requests = cell_.fault.way == Way::kOpen ? 1 : 0;
   expect(requests >= least_requests && requests <= most_requests,
          fmt::format("{} requests upstream, {} are enough", requests, most_requests));
@@ -313,7 +326,7 @@ void CellRun::ask_again() {
   const bool was_stored = fills("committed") > 0;
   registry_.heal();
   HttpAnswer answer = proxy_.get(registry_.path());
-  if (is_mismatch()) {
+  if (is_mismatch() && !cell_.is_at_mirror) {
     expect(answer.status == 502, fmt::format("after wrong bytes, status {} instead of 502", answer.status));
     expect(registry_.requests() == before, "after wrong bytes, upstream is asked again at once");
     return;
@@ -346,8 +359,9 @@ std::string_view to_string(Readers readers) {
 }
 
 std::string Cell::name() const {
-  return fmt::format("{} ({}), {}", fault.name,
-                     lasting == FaultyRegistry::Lasting::kPasses ? "passes" : "stays", to_string(readers));
+  return fmt::format("{} ({}{}), {}", fault.name,
+                     lasting == FaultyRegistry::Lasting::kPasses ? "passes" : "stays",
+                     is_at_mirror ? " at a mirror" : "", to_string(readers));
 }
 
 std::vector<std::string> find_problems(const Cell& cell) {

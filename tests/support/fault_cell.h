@@ -38,11 +38,12 @@ struct Cell {
   FaultyRegistry::Lasting lasting = FaultyRegistry::Lasting::kPasses;
   Readers readers = Readers::kOne;
   Expected expected;
-  std::string_view reason;   // of layover_upstream_errors_total; empty: none is counted
-  std::string_view result;   // of layover_fills_total, where not all is well
-  int tries = 1;             // the most requests that one download may make while the fault stays
-  bool is_harmless = false;  // whole at the first try
-  bool starts_over = false;  // the good bytes are of no use: they are asked for again
+  std::string_view reason;    // of layover_upstream_errors_total; empty: none is counted
+  std::string_view result;    // of layover_fills_total, where not all is well
+  int tries = 1;              // the most requests that one download may make while the fault stays
+  bool is_harmless = false;   // whole at the first try
+  bool starts_over = false;   // the good bytes are of no use: they are asked for again
+  bool is_at_mirror = false;  // the registry with the fault is the mirror of one that is well
   std::uint64_t seed = 0;
 
   std::string name() const;

@@ -27,6 +27,11 @@ class EveryKey {
         "url": "http://10.0.0.5:5001", "ca_file": "ca.pem", "shared": true,
         "credentials": {"username": "in-file", "password_file": "password"},
         "token_realms": ["auth.example", "auth.example:8443"], "allow_addresses": ["10.0.0.0/8", "fd00::1"],
+        "mirrors": [
+          {"url": "http://10.0.0.6:5001", "capabilities": ["pull", "resolve"], "ca_file": "ca.pem",
+           "credentials": {"username": "in-file", "password_file": "password"}},
+          {"url": "https://variable.example", "credentials": {"username": "v", "password_env": "PW"}},
+          {"url": "https://docker.io", "credentials": {"docker_config": "docker.json"}}],
         "streams": 3,
         "tag_ttl": "11s", "not_found_ttl": "12s", "stale_ttl": "13s", "grant_ttl": "14s",
         "connect_timeout": "15s", "response_timeout": "16s", "confirm_timeout": "17s", "idle_timeout": "18s",

@@ -15,7 +15,7 @@ TEST_CASE("all problems are reported at once, in the order of the file") {
   "listn": [],
   "threads": 0,
   "registries": {
-    "docker.io": {"shared": "yes", "mirrors": []},
+    "docker.io": {"shared": "yes", "tags": []},
     "10.0.0.1": {}
   },
   "cache": {"max_size": "80", "path": 5},
@@ -27,7 +27,7 @@ TEST_CASE("all problems are reported at once, in the order of the file") {
             "f:2:3: listn: unknown key; did you mean \"listen\"?",
             "f:3:14: threads: expected \"auto\" or a whole number from 1 to 1024",
             "f:5:29: registries[\"docker.io\"].shared: expected true or false, not a string",
-            "f:5:36: registries[\"docker.io\"].mirrors: not supported yet",
+            "f:5:36: registries[\"docker.io\"].tags: not supported yet",
             "f:6:17: registries[\"10.0.0.1\"]: a private address is reached only where it is named by "
             "\"url\"; add \"url\": \"https://10.0.0.1\"",
             "f:8:25: cache.max_size: expected a share of the file system or a size with its unit, such as "

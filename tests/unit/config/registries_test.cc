@@ -236,6 +236,76 @@ TEST_CASE("\"*\" says yes or no and nothing else") {
         "f:1:22: registries[\"*\"]: expected an object, not false");
 }
 
+TEST_CASE("a mirror is a URL, or an object with what belongs to it") {
+  const TemporaryDirectory directory;
+  directory.write("ca.pem", "-----BEGIN CERTIFICATE-----\n");
+  directory.write("password", "s3cret");
+  // Docker's configuration has an entry for the registry too, which is not the mirror's.
+  directory.write("docker.json", R"({"auths": {
+    "a.example": {"auth": "b3duOndyb25n"}, "third.example:8443": {"auth": "dGhpcmQ6cmlnaHQ="}}})");
+  const auto settings = load(with_registry("a.example", R"("mirrors": [
+      "http://10.0.0.1:5000/",
+      {"url": "https://second.example", "capabilities": ["pull", "resolve"], "ca_file": "ca.pem",
+       "credentials": {"username": "second", "password_file": "password"}},
+      {"url": "https://third.example:8443", "capabilities": ["pull"],
+       "credentials": {"docker_config": "docker.json"}}])"),
+                             {}, directory.path() + "/layover.json");
+  const auto& mirrors = registry_in(settings, "a.example").mirrors;
+  REQUIRE(mirrors.size() == 3);
+  CHECK(to_string(mirrors[0].url) == "http://10.0.0.1:5000");
+  CHECK_FALSE(mirrors[0].may_resolve);
+  CHECK_FALSE(mirrors[0].credentials);
+  CHECK(mirrors[1].may_resolve);
+  CHECK(mirrors[1].ca_file == directory.path() + "/ca.pem");
+  REQUIRE(mirrors[1].credentials);
+  CHECK(mirrors[1].credentials->password == "s3cret");
+  CHECK_FALSE(mirrors[2].may_resolve);
+  REQUIRE(mirrors[2].credentials);
+  CHECK(mirrors[2].credentials->username == "third");
+  CHECK(registry_in(load(with_registry("a.example", R"("mirrors": [])")), "a.example").mirrors.empty());
+}
+
+TEST_CASE("a mirror that could not be used is refused") {
+  struct Case {
+    const char* mirrors;
+    const char* problem;
+  };
+  for (const auto& [mirrors, problem] : std::vector<Case>{
+           {R"("https://m.example")", ": expected a list of mirrors, not a string"},
+           {R"([5])", "[0]: expected a URL, or an object with \"url\", not the bare number 5"},
+           {R"([{}])", "[0]: expected \"url\""},
+           {R"(["https://m.example/path"])",
+            "[0]: expected a URL of scheme, host and port, such as \"https://registry.example:5000\", "
+            "without a "
+            "path, a query or a user"},
+           {R"(["https://m.example", "https://M.example:443"])", "[1]: https://m.example is asked already"},
+           {R"(["https://a.example"])", "[0]: https://a.example is asked already"},
+           {R"([{"url": "https://m.example", "capabilities": ["resolve"]}])",
+            "[0].capabilities: a mirror without \"pull\" would be of no use"},
+           {R"([{"url": "https://m.example", "capabilities": ["pull", "push"]}])",
+            "[0].capabilities[1]: expected \"pull\", with or without \"resolve\""},
+           {R"([{"url": "https://m.example", "cafile": "x"}])",
+            "[0].cafile: unknown key; did you mean \"ca_file\"?"},
+       }) {
+    INFO(mirrors);
+    const std::string found = problem_of(with_registry("a.example", std::string("\"mirrors\": ") + mirrors));
+    CHECK(found.substr(found.find(" ") + 1) == std::string("registries[\"a.example\"].mirrors") + problem);
+  }
+}
+
+TEST_CASE("a mirror's credentials are no more for everybody than a registry's own") {
+  const std::string open = R"({"listen": [{"address": "0.0.0.0:5000"}], "registries": {"a.example": {)";
+  const std::string mirrors = R"("mirrors": [{"url": "https://m.example",
+      "credentials": {"username": "u", "password_env": "PW"}}])";
+  TestEnvironment environment;
+  environment.variables["PW"] = "secret";
+  const auto refused = load_text(open + mirrors + "}}}", "f", environment.get());
+  REQUIRE_FALSE(refused);
+  REQUIRE(refused.error().size() == 1);
+  CHECK(refused.error().front().path == "registries[\"a.example\"].mirrors");
+  CHECK(load_text(open + R"("shared": true, )" + mirrors + "}}}", "f", environment.get()));
+}
+
 TEST_CASE("streams is a whole number from 1 to 32, 8 unless it is given") {
   CHECK(registry_in(load(with_registry("a.example", R"("streams": 3)")), "a.example").streams == 3);
   CHECK(registry_in(load(with_registry("a.example", "")), "a.example").streams == 8);
@@ -247,8 +317,8 @@ TEST_CASE("streams is a whole number from 1 to 32, 8 unless it is given") {
 }
 
 TEST_CASE("what a registry cannot have yet is told from what it never has") {
-  for (const char* key : {"mirrors", "max_connections", "client_certificate", "client_key", "repositories",
-                          "tags", "on_deleted", "enabled"}) {
+  for (const char* key : {"max_connections", "client_certificate", "client_key", "repositories", "tags",
+                          "on_deleted", "enabled"}) {
     INFO(key);
     CHECK(problem_of(with_registry("a.example", std::string("\"") + key + "\": null")) ==
           std::string("f:1:31: registries[\"a.example\"].") + key + ": not supported yet");

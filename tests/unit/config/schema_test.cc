@@ -3,6 +3,7 @@
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <regex>
 #include <set>
 #include <string>
 #include <string_view>
@@ -59,10 +60,15 @@ std::string text_of(const Node& node) {
 /// empty where it has none.
 using Keys = std::map<std::string, std::string>;
 
-void collect_schema(const Node& schema, const std::string& path, Keys& keys) {
+void collect_schema(const Node& schema, const std::string& path, const Node& definitions, Keys& keys) {
+  if (const Node* reference = member(schema, "$ref"); reference != nullptr) {
+    const Node* target = member(definitions, reference->text.substr(reference->text.rfind('/') + 1));
+    REQUIRE(target != nullptr);
+    if (member(*target, "properties") != nullptr) return collect_schema(*target, path, definitions, keys);
+  }
   if (const Node* items = member(schema, "items");
       items != nullptr && member(*items, "properties") != nullptr) {
-    return collect_schema(*items, path + "[]", keys);
+    return collect_schema(*items, path + "[]", definitions, keys);
   }
   const Node* properties = member(schema, "properties");
   if (properties == nullptr) {
@@ -72,16 +78,17 @@ void collect_schema(const Node& schema, const std::string& path, Keys& keys) {
     return;
   }
   for (const Member& property : properties->members) {
-    collect_schema(property.value, general(path, property.key), keys);
+    collect_schema(property.value, general(path, property.key), definitions, keys);
   }
   const Node* others = member(schema, "additionalProperties");
   REQUIRE(others != nullptr);
-  if (others->kind == Node::Kind::kObject) collect_schema(*others, general(path, "any"), keys);
+  if (others->kind == Node::Kind::kObject) collect_schema(*others, general(path, "any"), definitions, keys);
 }
 
 Keys schema_keys() {
   Keys keys;
-  collect_schema(parse(read_documentation("layover.schema.json")), "", keys);
+  const Node schema = parse(read_documentation("layover.schema.json"));
+  collect_schema(schema, "", *member(schema, "$defs"), keys);
   return keys;
 }
 
@@ -122,13 +129,13 @@ bool is_same(const std::string& a, const std::string& b) {
 
 constexpr std::string_view kUnknown = "zzzzzzzzzzzz";
 
-/// "registries[\"a.example\"].credentials" as "registries.NAME.credentials", "listen[0]" as "listen[]".
+/// "registries[\"a.example\"].mirrors[2].url" as "registries.NAME.mirrors[].url".
 std::string general_path(const std::string& path) {
-  if (path.starts_with("listen[")) return "listen[]";
-  if (!path.starts_with("registries[")) return path;
-  const auto end = path.find(']');
-  const bool is_star = path.starts_with("registries[\"*\"]");
-  return std::string("registries.") + (is_star ? "*" : "NAME") + path.substr(end + 1);
+  static const std::regex kIndex(R"(\[\d+\])");
+  static const std::regex kStar(R"(^registries\["\*"\])");
+  static const std::regex kName(R"(^registries\["[^"]*"\])");
+  const std::string any_item = std::regex_replace(path, kIndex, "[]");
+  return std::regex_replace(std::regex_replace(any_item, kStar, "registries.*"), kName, "registries.NAME");
 }
 
 /// What the loader itself says it expects in each object, when it is shown a key that it cannot know.

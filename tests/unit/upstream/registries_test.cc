@@ -47,8 +47,8 @@ TEST_CASE("with \"*\" any other is made once, over https at its own name") {
   const auto other = registries.find(name("other.example:8443"));
   REQUIRE(other != nullptr);
   CHECK(registries.find(name("other.example:8443")) == other);
-  CHECK(other->url().scheme == net::Scheme::kHttps);
-  CHECK(other->url().authority() == "other.example:8443");
+  CHECK(other->own()->url().scheme == net::Scheme::kHttps);
+  CHECK(other->own()->url().authority() == "other.example:8443");
   CHECK(other->settings().times.idle_timeout == std::chrono::seconds(7));
   CHECK(registries.find(name("named.example"))->settings().name.str() == "named.example");
 }
@@ -60,11 +60,12 @@ TEST_CASE("what \"*\" allows is reached at public addresses only") {
   for (const char* address :
        {"127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "fd00::1", "::ffff:10.0.0.1"}) {
     INFO(address);
-    CHECK_FALSE(other->policy().may_connect(*net::IpAddress::parse(address), net::AddressClass::kPublic,
-                                            DestinationPolicy::Purpose::kRegistry));
+    CHECK_FALSE(other->own()->policy().may_connect(
+        *net::IpAddress::parse(address), net::AddressClass::kPublic, DestinationPolicy::Purpose::kRegistry));
   }
-  CHECK(other->policy().may_connect(*net::IpAddress::parse("93.184.216.34"), net::AddressClass::kPublic,
-                                    DestinationPolicy::Purpose::kRegistry));
+  CHECK(other->own()->policy().may_connect(*net::IpAddress::parse("93.184.216.34"),
+                                           net::AddressClass::kPublic,
+                                           DestinationPolicy::Purpose::kRegistry));
 }
 
 TEST_CASE("addresses and names of this machine have to be named in the configuration, also with \"*\"") {
@@ -89,7 +90,7 @@ TEST_CASE(
 
   const auto again = fixture.make(std::make_shared<const config::Settings>(settings), &before);
   CHECK(again.find(name("named.example"))->health().is_down());
-  CHECK(again.find(name("named.example"))->identity() != named->identity());
+  CHECK(again.find(name("named.example"))->own()->identity() != named->own()->identity());
   CHECK(again.find(name("named.example"))->settings().times.idle_timeout == std::chrono::seconds(7));
 
   changed.credentials = config::Credentials{.username = "u", .password = "p"};
@@ -100,6 +101,46 @@ TEST_CASE(
   changed.url.host = "elsewhere.example";
   const auto elsewhere = fixture.make(std::make_shared<const config::Settings>(settings), &before);
   CHECK_FALSE(elsewhere.find(name("named.example"))->health().is_down());
+}
+
+TEST_CASE("mirrors come in their order, each with its own place, credentials and health") {
+  Fixture fixture;
+  config::Registry registry{.name = name("named.example")};
+  registry.credentials = config::Credentials{.username = "own", .password = "p"};
+  registry.token_realms.push_back(*oci::Authority::parse("realm.example"));
+  registry.built_in_token_hosts.push_back(*oci::Authority::parse("built-in.example"));
+  registry.mirrors.push_back({.url = {.is_tls = false, .host = "10.0.0.1", .port = 5000}});
+  registry.mirrors.push_back({.url = {.host = "second.example"},
+                              .may_resolve = true,
+                              .credentials = config::Credentials{.username = "second", .password = "p"}});
+  fixture.settings.registries.emplace(registry.name, registry);
+  const auto registries = fixture.make(false);
+  const auto made = registries.find(registry.name);
+  REQUIRE(made->mirrors().size() == 2);
+  const Endpoint& first = *made->mirrors()[0].endpoint;
+  const Endpoint& second = *made->mirrors()[1].endpoint;
+  CHECK(first.url().authority() == "10.0.0.1:5000");
+  CHECK_FALSE(made->mirrors()[0].may_resolve);
+  CHECK(made->mirrors()[1].may_resolve);
+  CHECK_FALSE(first.credentials());
+  CHECK(second.credentials()->username == "second");
+  CHECK(first.name() == "named.example's mirror http://10.0.0.1:5000");
+  // Its url is the permission for its address; the registry's own is none.
+  const auto private_address = *net::IpAddress::parse("10.0.0.1");
+  CHECK(first.policy().may_connect(private_address, net::AddressClass::kPublic,
+                                   DestinationPolicy::Purpose::kRegistry));
+  CHECK_FALSE(made->own()->policy().may_connect(private_address, net::AddressClass::kPublic,
+                                                DestinationPolicy::Purpose::kRegistry));
+  CHECK(second.policy().may_send_credentials(*net::Url::parse("https://realm.example/token")));
+  CHECK_FALSE(second.policy().may_send_credentials(*net::Url::parse("https://built-in.example/token")));
+  CHECK_FALSE(second.policy().may_send_credentials(*net::Url::parse("https://named.example/token")));
+
+  second.health().note_outage(Error(ErrorCode::kConnect, ErrorSource::kUpstream, "refused"));
+  CHECK_FALSE(made->health().is_down());
+  config::Registry& changed = fixture.settings.registries.at(registry.name);
+  changed.mirrors.erase(changed.mirrors.begin());
+  const auto again = fixture.make(std::make_shared<const config::Settings>(fixture.settings), &registries);
+  CHECK(again.find(registry.name)->mirrors().front().endpoint->health().is_down());
 }
 
 TEST_CASE("names that clients invent do not pile up") {

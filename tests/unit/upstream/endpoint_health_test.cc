@@ -1,5 +1,5 @@
 // What is remembered of a registry.
-#include "upstream/registry_health.h"
+#include "upstream/endpoint_health.h"
 
 #include <chrono>
 #include <string>
@@ -38,7 +38,7 @@ TEST_CASE("Retry-After is a number of seconds or a date") {
 }
 
 TEST_CASE("an outage spares requests until the registry answers") {
-  RegistryHealth health("r.test");
+  EndpointHealth health("r.test", "tags are served stale meanwhile");
   CHECK_FALSE(health.spare());
   health.note_outage(kDown);
   CHECK(health.is_down());
@@ -53,8 +53,15 @@ TEST_CASE("an outage spares requests until the registry answers") {
   CHECK_FALSE(health.spare());
 }
 
+TEST_CASE("bytes that were wrong are remembered for what was asked for") {
+  EndpointHealth health("r.test", "tags are served stale meanwhile");
+  health.note_wrong("blobs/sha256:aa");
+  CHECK(health.gave_wrong("blobs/sha256:aa"));
+  CHECK_FALSE(health.gave_wrong("blobs/sha256:bb"));
+}
+
 TEST_CASE("a rate limit counts for its kind of request, for as long as the registry asks") {
-  RegistryHealth health("r.test");
+  EndpointHealth health("r.test", "tags are served stale meanwhile");
   health.note_rate_limit(metrics::Kind::kManifest, answered(ErrorCode::kRateLimited, 429, "60"), kNow);
   const auto limited = health.rate_limit(metrics::Kind::kManifest);
   REQUIRE(limited);
@@ -71,7 +78,7 @@ TEST_CASE("a rate limit counts for its kind of request, for as long as the regis
 }
 
 TEST_CASE("a 404 is remembered for its time, with a body that is not too long") {
-  RegistryHealth health("r.test");
+  EndpointHealth health("r.test", "tags are served stale meanwhile");
   health.note_not_found("GET a", answered(ErrorCode::kNotFound, 404, "", "no"), 1h);
   health.note_not_found("GET b", answered(ErrorCode::kNotFound, 404, "", std::string(10'000, 'x')), 1h);
   health.note_not_found("GET c", answered(ErrorCode::kNotFound, 404), 0s);
@@ -82,7 +89,7 @@ TEST_CASE("a 404 is remembered for its time, with a body that is not too long") 
 }
 
 TEST_CASE("a flood of 404s is remembered in bounded memory, and makes room again") {
-  RegistryHealth health("r.test");
+  EndpointHealth health("r.test", "tags are served stale meanwhile");
   for (int i = 0; i < 100'000; ++i) {
     health.note_not_found(std::to_string(i), answered(ErrorCode::kNotFound, 404), 1h);
   }

@@ -1,5 +1,5 @@
 // The pauses, and the bounds of what is kept.
-#include "upstream/registry_health.h"
+#include "upstream/endpoint_health.h"
 
 #include <algorithm>
 #include <ctime>
@@ -14,11 +14,13 @@ namespace layover::upstream {
 
 namespace {
 
-/// A registry that is down is asked again by one request each such time.
+/// An endpoint that is down is asked again by one request each such time.
 constexpr std::chrono::seconds kOutagePause{5};
 /// Where a 429 does not say how long, and at most, whatever it says: the limit may have been raised.
 constexpr std::chrono::seconds kUsualLimit{10};
 constexpr std::chrono::seconds kLongestLimit{3600};
+
+constexpr std::chrono::seconds kWrongPause{600};
 
 /// A longer body is not kept; clients are then told in our words.
 constexpr std::size_t kKeptBody = 2048;
@@ -42,29 +44,34 @@ std::optional<std::chrono::seconds> parse_retry_after(std::string_view value, Wa
   return std::max(left, std::chrono::seconds(0));
 }
 
-std::optional<Error> RegistryHealth::spare() {
+std::optional<Error> EndpointHealth::spare() { return take_probe() ? std::nullopt : outage(); }
+
+std::optional<Error> EndpointHealth::outage() const {
   if (!is_down()) return std::nullopt;
   const std::lock_guard lock(mutex_);
   if (!outage_) return std::nullopt;
-  if (outage_->until.has_passed()) {
-    outage_->until = Deadline::after(kOutagePause);
-    return std::nullopt;
-  }
   return outage_->error.within(
       fmt::format("{} is asked again in {} s", name_, left_until(outage_->until).count()));
 }
 
-void RegistryHealth::note_outage(const Error& outage) {
+bool EndpointHealth::take_probe() {
+  if (!is_down()) return false;
+  const std::lock_guard lock(mutex_);
+  if (!outage_ || !outage_->until.has_passed()) return false;
+  outage_->until = Deadline::after(kOutagePause);
+  return true;
+}
+
+void EndpointHealth::note_outage(const Error& outage) {
   const std::lock_guard lock(mutex_);
   if (!outage_) {
-    log_warning("{} seems to be down, known tags and content are served stale meanwhile: {}", name_,
-                outage.describe());
+    log_warning("{} seems to be down, {}: {}", name_, consequence_, outage.describe());
   }
   outage_ = Remembered{.error = outage, .until = Deadline::after(kOutagePause)};
   is_down_.store(true, std::memory_order_relaxed);
 }
 
-void RegistryHealth::note_answer() {
+void EndpointHealth::note_answer() {
   if (!is_down()) return;
   const std::lock_guard lock(mutex_);
   if (!outage_) return;
@@ -73,7 +80,7 @@ void RegistryHealth::note_answer() {
   log_info("{} answers again", name_);
 }
 
-std::optional<Error> RegistryHealth::rate_limit(metrics::Kind kind) const {
+std::optional<Error> EndpointHealth::rate_limit(metrics::Kind kind) const {
   if (!is_limited_.load(std::memory_order_relaxed)) return std::nullopt;
   const std::lock_guard lock(mutex_);
   const auto& limit = limits_[static_cast<std::size_t>(kind)];
@@ -84,7 +91,7 @@ std::optional<Error> RegistryHealth::rate_limit(metrics::Kind kind) const {
       .with_answer(std::move(answer));
 }
 
-void RegistryHealth::note_rate_limit(metrics::Kind kind, const Error& limited, WallTime now) {
+void EndpointHealth::note_rate_limit(metrics::Kind kind, const Error& limited, WallTime now) {
   const auto asked = parse_retry_after(limited.answer()->retry_after, now).value_or(kUsualLimit);
   const auto pause = std::min(asked, kLongestLimit);
   const std::lock_guard lock(mutex_);
@@ -96,11 +103,17 @@ void RegistryHealth::note_rate_limit(metrics::Kind kind, const Error& limited, W
   is_limited_.store(true, std::memory_order_relaxed);
 }
 
-std::optional<Error> RegistryHealth::not_found(const std::string& request) const {
+void EndpointHealth::note_wrong(const std::string& path) {
+  log_warning("{} gave something else for {}; it is not asked for it for {} s", name_, path,
+              kWrongPause.count());
+  wrong_.put(path, true, Deadline::after(kWrongPause));
+}
+
+std::optional<Error> EndpointHealth::not_found(const std::string& request) const {
   return missing_.find(request);
 }
 
-void RegistryHealth::note_not_found(const std::string& request, const Error& answer,
+void EndpointHealth::note_not_found(const std::string& request, const Error& answer,
                                     std::chrono::milliseconds ttl) {
   if (ttl <= std::chrono::milliseconds(0)) return;
   UpstreamAnswer kept = *answer.answer();

@@ -1,4 +1,4 @@
-// What is remembered of a registry's last answers, so that the next request need not find it out again: that
+// What is remembered of an endpoint's last answers, so that the next request need not find it out again: that
 // it is down, that it wants fewer requests, and what it does not have.
 #pragma once
 
@@ -22,19 +22,24 @@ namespace layover::upstream {
 /// nothing where it is absent or malformed.
 std::optional<std::chrono::seconds> parse_retry_after(std::string_view value, WallTime now);
 
-/// One registry's; shared by all loops, thread-safe.
-class RegistryHealth {
+/// One endpoint's; shared by all loops, thread-safe.
+class EndpointHealth {
  public:
-  /// `name` is for the log.
-  explicit RegistryHealth(std::string name) : name_(std::move(name)) {}
+  /// For the log: who it is, and what becomes of requests while it is down.
+  EndpointHealth(std::string name, std::string_view consequence)
+      : name_(std::move(name)), consequence_(consequence) {}
 
   /// What a request is spared that has something else to fall back on: the outage that was found last, as
   /// long as it counts. Then one caller at a time gets nothing, and is to find out whether it is over.
   std::optional<Error> spare();
   /// Whether an outage is remembered.
   bool is_down() const { return is_down_.load(std::memory_order_relaxed); }
+  /// The outage that is remembered, however long ago it was found.
+  std::optional<Error> outage() const;
+  /// True for one caller at a time while an outage has outlasted its pause: to find out whether it is over.
+  bool take_probe();
   void note_outage(const Error& outage);
-  /// The registry has answered something.
+  /// The endpoint has answered something.
   void note_answer();
 
   /// A 429 that still counts for this kind of request, with the seconds that are left.
@@ -46,6 +51,10 @@ class RegistryHealth {
   std::optional<Error> not_found(const std::string& request) const;
   void note_not_found(const std::string& request, const Error& answer, std::chrono::milliseconds ttl);
 
+  /// Whether what it gave for `path` a while ago was something else.
+  bool gave_wrong(const std::string& path) const { return wrong_.find(path).has_value(); }
+  void note_wrong(const std::string& path);
+
  private:
   struct Remembered {
     Error error;
@@ -54,6 +63,7 @@ class RegistryHealth {
   static constexpr std::size_t kKinds = static_cast<std::size_t>(metrics::Kind::kOther) + 1;
 
   const std::string name_;
+  const std::string consequence_;
   std::atomic<bool> is_down_{false};
   std::atomic<bool> is_limited_{false};
   mutable std::mutex mutex_;
@@ -62,6 +72,7 @@ class RegistryHealth {
   static constexpr std::size_t kMissingLimit = 8192;
 
   net::ExpiringTable<std::string, Error> missing_{kMissingLimit};
+  net::ExpiringTable<std::string, bool> wrong_{kMissingLimit};
 };
 
 }  // namespace layover::upstream
