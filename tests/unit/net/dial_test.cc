@@ -10,6 +10,7 @@
 #include "net/acceptor.h"
 #include "net/offload.h"
 #include "tests/support/catch.h"
+#include "tests/support/held_port.h"
 #include "tests/support/test_loop.h"
 
 using namespace layover;
@@ -144,6 +145,57 @@ TEST_CASE("an address that is not permitted is not connected to") {
   CHECK(asked.size() == 1);
   loop.run_for(milliseconds(5));
   CHECK(accepted == 0);
+}
+
+TEST_CASE("an address that does not answer delays the next by little, and no attempt is left behind") {
+  TestLoop loop;
+  UniqueFd fd = listening();
+  const DialTarget target = target_of(fd);
+  const SocketAddress good = net::local_address(fd.get());
+  const net::Acceptor acceptor(loop.loop(), std::move(fd), [](UniqueFd peer, const SocketAddress&) {
+    CHECK(::write(peer.get(), "hello", 5) == 5);
+  });
+  const SocketAddress silent = net::local_address(listening().get());
+  const test::HeldPort held(silent.port(), test::HeldPort::Answer::kNone);
+  for (const auto& addresses :
+       {std::vector{silent, good}, std::vector{good, silent}, std::vector{silent, silent, good}}) {
+    const auto begun = std::chrono::steady_clock::now();
+    auto dialled = loop.run(net::dial_any(loop.loop(), target, addresses, milliseconds(20'000),
+                                          Deadline::after(milliseconds(20'000))));
+    REQUIRE(dialled.has_value());
+    CHECK(net::peer_address(dialled->fd()).port() == good.port());
+    CHECK(std::chrono::steady_clock::now() - begun < std::chrono::seconds(5));
+  }
+}
+
+TEST_CASE("where every address fails, the dial ends with the last one's failure, in time") {
+  TestLoop loop;
+  const SocketAddress silent = net::local_address(listening().get());
+  const test::HeldPort held(silent.port(), test::HeldPort::Answer::kNone);
+  const SocketAddress refusing = net::local_address(listening().get());
+  const DialTarget target{.host = "127.0.0.1", .port = 0, .tls = nullptr, .permit = {}};
+  const auto code_of = [&](std::vector<SocketAddress> addresses) {
+    auto dialled = loop.run(net::dial_any(loop.loop(), target, std::move(addresses), milliseconds(300),
+                                          Deadline::after(milliseconds(20'000))));
+    REQUIRE_FALSE(dialled.has_value());
+    return dialled.error().code();
+  };
+  CHECK(code_of({refusing}) == ErrorCode::kConnect);
+  CHECK(code_of({silent, refusing}) == ErrorCode::kTimeout);
+  CHECK(code_of({refusing, silent}) == ErrorCode::kTimeout);
+  CHECK(code_of({}) == ErrorCode::kDns);
+}
+
+TEST_CASE("addresses are tried in turn by their families") {
+  const auto address = [](const char* text) { return net::numeric_address(text, 80).at(0); };
+  const auto mixed =
+      net::interleave_families({address("2001:db8::1"), address("2001:db8::2"), address("2001:db8::3"),
+                                address("192.0.2.1"), address("192.0.2.2")});
+  std::vector<std::string> order;
+  for (const SocketAddress& one : mixed) order.push_back(one.ip());
+  CHECK(order ==
+        std::vector<std::string>{"2001:db8::1", "192.0.2.1", "2001:db8::2", "192.0.2.2", "2001:db8::3"});
+  CHECK(net::interleave_families({}).empty());
 }
 
 TEST_CASE("a port that is in use is said to be") {
