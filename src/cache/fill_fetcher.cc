@@ -18,6 +18,8 @@ namespace {
 constexpr std::size_t kChunks = 4;
 /// A reader this near to what a stream will bring waits for that.
 constexpr std::uint64_t kNear = FillPlan::kClaim;
+/// A stream that is going to be dropped in the middle is best dropped when nothing of it is under way.
+constexpr std::chrono::milliseconds kLull{25};
 /// How far streams run ahead of what is hashed, for the sake of speed.
 constexpr std::uint64_t kWindow = std::uint64_t{256} << 20;
 /// Smaller contents come by one stream, unless a reader waits far ahead.
@@ -150,10 +152,14 @@ net::Task<std::optional<Error>> FillFetcher::fetch(FillPlan::Handle part,
     }
     if (stream) {
       auto received = co_await receive(part, *stream);
-      if (received) co_return std::nullopt;
+      if (received && *received == Received::kAll) co_return std::nullopt;
+      stream.reset();
+      if (received) {
+        plan_.leave_to_others(part);
+        continue;
+      }
       error = received.error();
       stage = FillPatience::Stage::kReceiving;
-      stream.reset();
     }
     const auto pause = patience_.pause_after(*error, stage, plan_.received());
     if (!pause) co_return error;
@@ -201,8 +207,11 @@ net::Task<Result<void>> FillFetcher::skip(SourceStream& stream, std::uint64_t n)
   co_return result;
 }
 
-net::Task<Result<void>> FillFetcher::receive(FillPlan::Handle part, SourceStream& stream) {
+net::Task<Result<FillFetcher::Received>> FillFetcher::receive(FillPlan::Handle part, SourceStream& stream) {
   while (plan_.extend(part)) {
+    if (plan_.is_overtaken(part) && !co_await stream.has_more_by(Deadline::after(kLull))) {
+      co_return Received::kUntilLull;
+    }
     Chunk chunk = co_await take_chunk();
     const std::size_t most = std::min<std::uint64_t>(part->claimed.length(), Chunk::kCapacity);
     auto n = co_await stream.read({chunk.bytes.get(), most});
@@ -223,7 +232,7 @@ net::Task<Result<void>> FillFetcher::receive(FillPlan::Handle part, SourceStream
     received_.push_back(std::move(chunk));
     has_received_.notify();
   }
-  co_return Result<void>{};
+  co_return Received::kAll;
 }
 
 net::Task<void> FillFetcher::tend() {

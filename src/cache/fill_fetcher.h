@@ -75,12 +75,16 @@ class FillFetcher {
 
  private:
   class WorkerCount;
+  enum class Received {
+    kAll,        // of the part
+    kUntilLull,  // the stream would bring what others bring too: a shorter one is to take its place
+  };
 
   net::Task<void> work(FillPlan::Handle part, std::unique_ptr<SourceStream> stream);
   net::Task<std::optional<Error>> fetch(FillPlan::Handle part, std::unique_ptr<SourceStream> stream);
   net::Task<Result<std::unique_ptr<SourceStream>>> reopen(FillPlan::Handle part);
   net::Task<Result<void>> skip(SourceStream& stream, std::uint64_t n);
-  net::Task<Result<void>> receive(FillPlan::Handle part, SourceStream& stream);
+  net::Task<Result<Received>> receive(FillPlan::Handle part, SourceStream& stream);
   net::Task<Chunk> take_chunk();
   void free(Chunk chunk);
 

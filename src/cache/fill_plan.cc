@@ -40,6 +40,14 @@ bool FillPlan::extend(Handle stream) const {
   return true;
 }
 
+bool FillPlan::is_overtaken(Handle stream) const {
+  return next_taken(stream->claimed.end) < stream->request_end;
+}
+
+void FillPlan::leave_to_others(Handle stream) const {
+  stream->request_end = std::min(stream->request_end, next_taken(stream->claimed.end));
+}
+
 void FillPlan::end(Handle stream) { streams_.erase(stream); }
 
 std::optional<ByteRange> FillPlan::free_from(std::uint64_t offset) const {

@@ -34,6 +34,10 @@ class FillPlan {
   void receive(Handle stream, std::uint64_t n);
   /// Claims what follows, as far as it is free and within its request; false where that is nothing.
   bool extend(Handle stream) const;
+  /// Whether others bring some of what the stream has asked for: it will be dropped in the middle.
+  bool is_overtaken(Handle stream) const;
+  /// The stream asks for no more than what nobody else brings.
+  void leave_to_others(Handle stream) const;
   /// What it has not received is free again.
   void end(Handle stream);
 

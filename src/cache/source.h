@@ -42,6 +42,8 @@ class SourceStream {
   /// At least one byte; 0 at the complete end. kTimeout where no byte comes for the idle time;
   /// kShortBody where the body ends early.
   virtual net::Task<Result<std::size_t>> read(std::span<std::byte> into) = 0;
+  /// Whether read() has something to give by `deadline`.
+  virtual net::Task<bool> has_more_by(Deadline /*deadline*/) { co_return true; }
 };
 
 /// Whether something stored can stand in for upstream's answer.

@@ -2,7 +2,7 @@
 #include "cache/stream_tuner.h"
 
 #include <algorithm>
-#include <utility>
+#include <array>
 
 namespace layover::cache {
 
@@ -16,43 +16,69 @@ constexpr double kFastEnough = 24.0 * (1U << 20);
 constexpr double kEnoughGain = 0.4;
 /// New streams take some round trips to come up to speed: they are measured from the second interval on.
 constexpr unsigned kWarmUp = 1;
-constexpr std::chrono::seconds kAfterFailure{3};
+/// A trial succeeds as soon as it shows enough, and fails after so many samples: a busy machine has bad
+/// moments.
+constexpr unsigned kTrial = 5;
+constexpr std::chrono::seconds kFirstPause{1};
+constexpr std::chrono::seconds kLongestPause{16};
 
-/// An upstream that has paused, or has just begun, is not one that is slow.
-bool is_steady(double rate, double before) {
-  return rate > 0 && before > 0 && rate < 2 * before && before < 2 * rate;
+/// In samples. Who limits a connection's speed may send in bursts (nginx: two a second).
+constexpr std::array<std::size_t, 3> kWindows{1, 2, 4};
+
+bool are_alike(double a, double b) {
+  constexpr double kAlike = 2.5;
+  return a > 0 && b > 0 && a < kAlike * b && b < kAlike * a;
 }
 
 }  // namespace
 
-unsigned StreamTuner::sample(std::uint64_t received, std::uint64_t missing, Deadline::Clock::time_point now) {
-  const double seconds = std::chrono::duration<double>(now - last_sample_).count();
-  const double rate = seconds > 0 ? static_cast<double>(received - last_received_) / seconds : 0;
-  const double rate_before = std::exchange(last_rate_, rate);
-  last_received_ = received;
-  last_sample_ = now;
-  if (++samples_ <= kWarmUp) return target_;
+StreamTuner::StreamTuner(unsigned most) : most_(most), pause_(kFirstPause) {}
 
+double StreamTuner::rate_between(const Point& before, const Point& now) {
+  const double seconds = std::chrono::duration<double>(now.time - before.time).count();
+  return seconds > 0 ? static_cast<double>(now.received - before.received) / seconds : 0;
+}
+
+unsigned StreamTuner::sample(std::uint64_t received, std::uint64_t missing, Deadline::Clock::time_point now) {
+  const Point here{.received = received, .time = now};
+  latest_.push_back(here);
+  if (latest_.size() > 2 * kWindows.back() + 1) latest_.pop_front();
+  if (++samples_ <= kWarmUp) {
+    warmed_up_ = here;
+    return target_;
+  }
+  const double average = rate_between(warmed_up_, here);
   const bool is_trial = target_ > before_;
-  if (is_trial) judge_trial(rate, now);
-  const bool may_grow = is_trial ? target_ == before_ : is_steady(rate, rate_before);
-  if (may_grow && now >= next_trial_ && is_worth_more(rate, missing)) {
-    rate_before_ = rate;
+  if (is_trial) judge_trial(average, now);
+  const bool may_grow = is_trial ? target_ == before_ : is_steady();
+  if (may_grow && now >= next_trial_ && is_worth_more(average, missing)) {
+    rate_before_ = average;
     target_ = std::min(most_, target_ * 2);
     samples_ = 0;
   }
   return target_;
 }
 
+// An upstream that has paused, or has just begun, is not one that is slow.
+bool StreamTuner::is_steady() const {
+  return std::ranges::any_of(kWindows, [this](std::size_t window) {
+    if (latest_.size() < 2 * window + 1) return false;
+    const auto ago = [this](std::size_t samples) { return latest_[latest_.size() - 1 - samples]; };
+    return are_alike(rate_between(ago(window), ago(0)), rate_between(ago(2 * window), ago(window)));
+  });
+}
+
 void StreamTuner::judge_trial(double rate, Deadline::Clock::time_point now) {
   const double hoped = static_cast<double>(target_) / before_ - 1;
-  const bool is_worth_it = rate >= rate_before_ * (1 + kEnoughGain * hoped);
-  if (!is_worth_it) {
+  if (rate >= rate_before_ * (1 + kEnoughGain * hoped)) {
+    before_ = target_;
+    pause_ = kFirstPause;
+  } else if (samples_ >= kTrial) {
     target_ = before_;
-    next_trial_ = now + kAfterFailure;
+    next_trial_ = now + pause_;
+    pause_ = std::min(pause_ * 2, kLongestPause);
     samples_ = 0;
   }
-  before_ = target_;
 }
 
 bool StreamTuner::is_worth_more(double rate, std::uint64_t missing) const {

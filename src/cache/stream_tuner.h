@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 
 #include "base/deadline.h"
 
@@ -15,7 +16,7 @@ class StreamTuner {
   /// How often to call sample().
   static constexpr std::chrono::milliseconds kInterval{250};
 
-  explicit StreamTuner(unsigned most) : most_(most) {}
+  explicit StreamTuner(unsigned most);
 
   /// What has been received in all, and what is missing; gives the number of streams that there should be.
   unsigned sample(std::uint64_t received, std::uint64_t missing, Deadline::Clock::time_point now);
@@ -23,6 +24,13 @@ class StreamTuner {
   void limit_to(unsigned streams);
 
  private:
+  struct Point {
+    std::uint64_t received = 0;
+    Deadline::Clock::time_point time{};
+  };
+
+  static double rate_between(const Point& before, const Point& now);
+  bool is_steady() const;
   void judge_trial(double rate, Deadline::Clock::time_point now);
   bool is_worth_more(double rate, std::uint64_t missing) const;
 
@@ -31,9 +39,9 @@ class StreamTuner {
   unsigned before_ = 1;     // the number of streams before the trial that is under way, else as target_
   double rate_before_ = 0;  // bytes per second with those
   unsigned samples_ = 0;    // of this number of streams
-  double last_rate_ = 0;
-  std::uint64_t last_received_ = 0;
-  Deadline::Clock::time_point last_sample_{};
+  Point warmed_up_;         // where its measurement began
+  std::deque<Point> latest_;
+  std::chrono::seconds pause_;  // after a trial that fails
   Deadline::Clock::time_point next_trial_{};
 };
 

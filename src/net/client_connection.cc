@@ -202,6 +202,12 @@ Task<Result<std::size_t>> ClientConnection::read_body(std::span<std::byte> into,
   co_return co_await read_direct(into, deadline);
 }
 
+Task<bool> ClientConnection::has_body_by(Deadline deadline) {
+  const bool is_at_end = parse_->is_message_complete || parse_->body == Parse::Body::kNone;
+  if (!parse_->pending.empty() || is_at_end) co_return true;
+  co_return co_await connection_.has_input_by(deadline);
+}
+
 Task<Result<std::size_t>> ClientConnection::read_direct(std::span<std::byte> into, Deadline deadline) {
   Parse& parse = *parse_;
   const bool has_length = parse.body == Parse::Body::kLength;

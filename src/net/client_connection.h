@@ -45,6 +45,9 @@ class ClientConnection {
   /// connection ends before that.
   Task<Result<std::size_t>> read_body(std::span<std::byte> into, Deadline deadline);
 
+  /// Whether read_body() has something to give by `deadline`: bytes, the end, or a failure.
+  Task<bool> has_body_by(Deadline deadline);
+
   /// True where the answer is complete and the connection may carry another request.
   bool is_reusable() const;
   /// True where the connection failed before a byte of the answer came: a pooled connection that the

@@ -40,6 +40,12 @@ Connection::TlsNeed Connection::need_of(int ssl_result) const {
   }
 }
 
+Task<bool> Connection::has_input_by(Deadline deadline) {
+  if (!is_drained_ || (ssl_ && SSL_has_pending(ssl_.get()) == 1)) co_return true;
+  auto ready = co_await wait_readable(deadline);
+  co_return ready.has_value() || ready.error().code() != ErrorCode::kTimeout;
+}
+
 Task<Result<void>> Connection::wait_readable(Deadline deadline) {
   auto ready = co_await socket_.readable(deadline);
   if (!ready) co_return std::unexpected(ready.error().with_source(peer_));

@@ -33,6 +33,8 @@ class Connection {
 
   /// At least one byte, or 0 at the peer's orderly end. kTimeout at the deadline.
   Task<Result<std::size_t>> read(std::span<std::byte> into, Deadline deadline);
+  /// Whether there is something to read by `deadline`: bytes, or the connection's end. Takes nothing.
+  Task<bool> has_input_by(Deadline deadline);
   /// Resumes when a byte or the end has come, without taking it.
   Task<Result<void>> wait_readable(Deadline deadline);
 

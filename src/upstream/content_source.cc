@@ -93,6 +93,7 @@ class ContentStream final : public cache::SourceStream {
     if (!n) Client::note_break(*response_.endpoint(), n.error());
     co_return n;
   }
+  net::Task<bool> has_more_by(Deadline deadline) override { return response_.has_more_by(deadline); }
 
  private:
   Response response_;

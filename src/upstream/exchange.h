@@ -50,6 +50,8 @@ class Response {
   /// At least one byte, or 0 at the body's end; a byte must come within the endpoint's idle_timeout and
   /// `deadline`.
   net::Task<Result<std::size_t>> read(std::span<std::byte> into, Deadline deadline = Deadline::never());
+  /// Whether read() has something to give by `deadline`.
+  net::Task<bool> has_more_by(Deadline deadline) { return lease_->connection().has_body_by(deadline); }
   /// The rest of the body by `deadline`, at most `limit` bytes: kTooLarge where there is more.
   net::Task<Result<std::string>> read_all(Bytes limit, Deadline deadline);
   /// Reads a small rest of the body away, so that the connection can be used again; what is large or slow

@@ -169,8 +169,22 @@ class ScriptedContent::ScriptedStream final : public cache::SourceStream {
       (void)changed;
     }
   }
+  net::Task<bool> has_more_by(Deadline deadline) override {
+    for (;;) {
+      const auto seen = content_->changed_->version();
+      if (has_more()) co_return true;
+      auto changed = co_await content_->changed_->changed(seen, deadline);
+      if (!changed) co_return false;
+    }
+  }
 
  private:
+  bool has_more() const {
+    const std::lock_guard lock(content_->mutex_);
+    const std::uint64_t whole = std::min<std::uint64_t>(content_->bytes_.size(), end_);
+    const bool is_about_to_break = content_->break_ && offset_ == content_->break_->first;
+    return is_about_to_break || offset_ == whole || offset_ < std::min(whole, content_->limit_);
+  }
   /// Nothing where it has to wait.
   std::optional<Result<std::size_t>> read_now(std::span<std::byte> into) {
     const std::lock_guard lock(content_->mutex_);

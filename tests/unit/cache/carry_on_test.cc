@@ -123,6 +123,26 @@ TEST_CASE("a reader far ahead has its bytes before the rest has come, and none c
   CHECK(blob.content->given() == blob.bytes.size());
 }
 
+TEST_CASE("a stream that others overtake is dropped at a lull, so that upstream sends nothing in vain") {
+  constexpr std::uint64_t kFar = 30'000'000;
+  CacheFixture fixture(2);
+  const Blob blob(1, 40'000'000);
+  blob.content->limit(2'000'000);
+  auto request = fixture.request(*blob.content, blob.digest);
+  request.streams = 4;
+  auto first = fixture.start_get(request);
+  REQUIRE(eventually([&] { return blob.content->given() == 2'000'000; }));
+  auto ahead = fixture.start_get(request, 1, nullptr, {.begin = kFar, .end = kFar + 100'000});
+  REQUIRE(eventually([&] { return blob.content->begins().size() == 2; }));
+  blob.content->limit(2'100'000);
+  CHECK(eventually([&] { return blob.content->begins().size() == 3; }));
+  CHECK(blob.content->begins() == std::vector<std::uint64_t>{0, kFar, 2'100'000});
+  blob.content->limit(ScriptedContent::kNoLimit);
+  CHECK(LoopThread::wait_for(std::move(ahead)).is_whole(blob.bytes.substr(kFar, 100'000)));
+  CHECK(LoopThread::wait_for(std::move(first)).is_whole(blob.bytes));
+  CHECK(blob.content->given() == blob.bytes.size());
+}
+
 TEST_CASE("the last byte is held back from a reader ahead too") {
   CacheFixture fixture;
   const Blob blob(1, 40'000'000);

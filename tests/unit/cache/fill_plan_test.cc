@@ -49,6 +49,19 @@ TEST_CASE("a stream ends where another has begun") {
   CHECK(plan.received() == 4 * kClaim);
 }
 
+TEST_CASE("a stream is overtaken once another has a part of what it asked for") {
+  FillPlan plan;
+  plan.set_size(Bytes{100'000'000});
+  const auto whole = plan.start({.begin = 0, .end = 100'000'000});
+  CHECK_FALSE(plan.is_overtaken(whole));
+  const auto part = plan.start({.begin = 50'000'000, .end = 60'000'000});
+  CHECK(plan.is_overtaken(whole));
+  CHECK_FALSE(plan.is_overtaken(part));
+  plan.leave_to_others(whole);
+  CHECK(whole->request_end == 50'000'000);
+  CHECK_FALSE(plan.is_overtaken(whole));
+}
+
 TEST_CASE("what a stream gives up is free again, what it has received is not") {
   FillPlan plan = plan_of(kSize);
   const auto stream = plan.start(*plan.free_from(0));

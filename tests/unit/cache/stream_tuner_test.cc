@@ -2,6 +2,7 @@
 #include "cache/stream_tuner.h"
 
 #include <algorithm>
+#include <array>
 #include <functional>
 
 #include "tests/support/catch.h"
@@ -69,8 +70,32 @@ TEST_CASE("what comes within a second is left to one stream") {
 
 TEST_CASE("an upstream that pauses is no slow one") {
   int sample = 0;
-  const auto pausing = [&sample](unsigned) { return ++sample % 3 == 0 ? 3 * kMega : 0.0; };
+  const auto pausing = [&sample](unsigned) { return ++sample % 9 == 0 ? 9 * kMega : 0.0; };
   CHECK(download(100 * kMega, 8, pausing).most == 1);
+}
+
+TEST_CASE("a limit that lets bursts through is a limit") {
+  for (const unsigned every : {2U, 3U, 4U}) {
+    unsigned sample = 0;
+    const auto bursts = [&](unsigned streams) {
+      return sample++ % every == 0 ? 10 * kMega * every * streams : 0;
+    };
+    const Run run = download(400 * kMega, 8, bursts);
+    CAPTURE(every);
+    CHECK(run.most == 8);
+    CHECK(run.seconds < 14);
+  }
+}
+
+TEST_CASE("a bad moment does not end what is worth it") {
+  int sample = 0;
+  const auto uneven = [&sample](unsigned streams) {
+    constexpr std::array kShare{1.0, 0.6, 1.3, 1.1, 0.5, 1.2, 1.3};
+    return 10 * kMega * streams * kShare.at(static_cast<unsigned>(sample++) % kShare.size());
+  };
+  const Run run = download(400 * kMega, 8, uneven);
+  CHECK(run.most == 8);
+  CHECK(run.seconds < 10);
 }
 
 TEST_CASE("a refused stream is not tried again") {
