@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -38,25 +39,32 @@ bool starts_with_bytes_unit(std::string_view value, char separator) {
 }
 
 // One range-spec (RFC 9110 14.1.1); nothing if it is invalid.
-std::optional<RangeRequest> parse_spec(std::string_view spec) {
-  RangeRequest request;
-  if (take(spec, '-')) {
-    const auto length = take_number(spec);
-    if (!length || !spec.empty()) return std::nullopt;
-    // RFC 9110 14.1.2: a suffix of 0 bytes is unsatisfiable.
-    request.kind = *length == 0 ? RangeRequest::Kind::kUnsatisfiable : RangeRequest::Kind::kSuffix;
-    request.suffix_length = *length;
-    return request;
+std::optional<RangeSpec> parse_spec(std::string_view text) {
+  RangeSpec spec;
+  if (take(text, '-')) {
+    spec.suffix_length = take_number(text);
+    if (!spec.suffix_length || !text.empty()) return std::nullopt;
+    return spec;
   }
-  const auto first = take_number(spec);
-  if (!first || !take(spec, '-')) return std::nullopt;
-  request.kind = RangeRequest::Kind::kSingle;
-  request.begin = *first;
-  if (spec.empty()) return request;
-  const auto last = take_number(spec);
-  if (!last || !spec.empty() || *last < *first) return std::nullopt;
-  request.end = *last == kLargest ? kLargest : *last + 1;
-  return request;
+  const auto first = take_number(text);
+  if (!first || !take(text, '-')) return std::nullopt;
+  spec.begin = *first;
+  if (text.empty()) return spec;
+  const auto last = take_number(text);
+  if (!last || !text.empty() || *last < *first) return std::nullopt;
+  spec.end = *last == kLargest ? kLargest : *last + 1;
+  return spec;
+}
+
+// The bytes that it means; nothing where it is unsatisfiable. Empty for a suffix of empty content.
+std::optional<ByteRange> resolve_one(const RangeSpec& spec, std::uint64_t size) {
+  if (spec.suffix_length) {
+    // RFC 9110 14.1.2: a suffix of 0 bytes is unsatisfiable.
+    if (*spec.suffix_length == 0) return std::nullopt;
+    return ByteRange{size - std::min(size, *spec.suffix_length), size};
+  }
+  if (spec.begin >= size) return std::nullopt;
+  return ByteRange{spec.begin, std::min(spec.end.value_or(size), size)};
 }
 
 ResolvedRange whole(std::uint64_t size) { return {ResolvedRange::Kind::kWhole, {0, size}}; }
@@ -79,32 +87,28 @@ RangeRequest parse_range(std::string_view value) {
     const std::string_view element = trim(specs.substr(0, comma));
     specs.remove_prefix(std::min(comma + 1, specs.size()));
     if (element.empty()) continue;  // RFC 9110 5.6.1.2: empty list elements count for nothing
-    const auto request = parse_spec(element);
-    if (!request) return {};
-    if (found.kind == RangeRequest::Kind::kNone) {
-      found = *request;
-    } else {
-      found = RangeRequest();
-      found.kind = RangeRequest::Kind::kMultiple;
-    }
+    const auto spec = parse_spec(element);
+    if (!spec || found.size() == kMostRanges) return {};
+    found.push_back(*spec);
   }
   return found;
 }
 
 ResolvedRange resolve(const RangeRequest& request, std::uint64_t size) {
-  switch (request.kind) {
-    case RangeRequest::Kind::kNone:
-    case RangeRequest::Kind::kMultiple: return whole(size);
-    case RangeRequest::Kind::kUnsatisfiable: return {ResolvedRange::Kind::kUnsatisfiable, {}};
-    case RangeRequest::Kind::kSuffix:
-      // Satisfiable by empty content (RFC 9110 14.1.2), but a 206 cannot express it.
-      if (size == 0) return whole(size);
-      return {ResolvedRange::Kind::kPart, {size - std::min(size, request.suffix_length), size}};
-    case RangeRequest::Kind::kSingle:
-      if (request.begin >= size) return {ResolvedRange::Kind::kUnsatisfiable, {}};
-      return {ResolvedRange::Kind::kPart, {request.begin, std::min(request.end.value_or(size), size)}};
+  if (request.empty()) return whole(size);
+  std::vector<ByteRange> parts;
+  std::uint64_t left = size;
+  for (const RangeSpec& spec : request) {
+    const auto part = resolve_one(spec, size);
+    if (!part) continue;
+    // Satisfiable by empty content (RFC 9110 14.1.2), but a 206 cannot express it.
+    if (part->empty() || part->length() > left) return whole(size);
+    left -= part->length();
+    parts.push_back(*part);
   }
-  return whole(size);
+  if (parts.empty()) return {ResolvedRange::Kind::kUnsatisfiable, {}};
+  if (parts.size() == 1) return {ResolvedRange::Kind::kPart, parts.front()};
+  return {ResolvedRange::Kind::kParts, {}, std::move(parts)};
 }
 
 std::string format_range(std::uint64_t begin, std::optional<std::uint64_t> end) {

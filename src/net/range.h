@@ -2,52 +2,56 @@
 // known size, and Content-Range in both directions. Every number is safe from overflow.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/error.h"
 
 namespace layover::net {
 
-/// A request's Range header before the size of the content is known.
-struct RangeRequest {
-  enum class Kind {
-    kNone,           // no header, another unit, or invalid (RFC 9110 14.2: then it is ignored)
-    kSingle,         // from `begin` to `end` or the content's end
-    kSuffix,         // the last `suffix_length` bytes
-    kMultiple,       // valid, but more than one range
-    kUnsatisfiable,  // whatever the size: a suffix of 0 bytes
-  };
-
-  Kind kind = Kind::kNone;
+/// One range of a Range header, before the size of the content is known.
+struct RangeSpec {
   std::uint64_t begin = 0;
-  std::optional<std::uint64_t> end;  // exclusive; nothing: open-ended
-  std::uint64_t suffix_length = 0;
+  std::optional<std::uint64_t> end;            // exclusive; nothing: open-ended
+  std::optional<std::uint64_t> suffix_length;  // the last so many bytes, whatever `begin` and `end`
 
-  friend bool operator==(const RangeRequest&, const RangeRequest&) = default;
+  friend bool operator==(const RangeSpec&, const RangeSpec&) = default;
 };
 
-/// `value` is the header's value, empty where there is no such header. Numbers too large for 64 bits are
-/// taken as the largest.
+/// What a request's Range header asks for, in its order. Empty: the whole content.
+using RangeRequest = std::vector<RangeSpec>;
+
+/// No request for more is heeded. podman asks for up to 1024 chunks of a layer at once.
+inline constexpr std::size_t kMostRanges = 1024;
+
+/// `value` is the header's value, empty where there is no such header. Another unit, an invalid range or more
+/// than kMostRanges: the header is ignored (RFC 9110 14.2). Numbers too large for 64 bits are taken as the
+/// largest.
 RangeRequest parse_range(std::string_view value);
 
 /// What a request gets of content of `size` bytes.
 struct ResolvedRange {
   enum class Kind {
-    kWhole,          // 200: no range, several ranges, or a suffix of empty content
+    kWhole,          // 200: no range, more than the content in several, or a suffix of empty content
     kPart,           // 206: `range`, never empty, inside the content
+    kParts,          // 206 in several parts
     kUnsatisfiable,  // 416
   };
 
   Kind kind = Kind::kWhole;
-  ByteRange range;  // for kWhole: all of it
+  ByteRange range;                 // for kWhole: all of it
+  std::vector<ByteRange> parts{};  // of kParts: two or more like `range`, as asked for and in that order
 
   friend bool operator==(const ResolvedRange&, const ResolvedRange&) = default;
 };
 
+/// Of several ranges those that are unsatisfiable are left out. Ranges that add up to more than the content
+/// overlap: then all of it is less work (RFC 9110 14.2).
 ResolvedRange resolve(const RangeRequest& request, std::uint64_t size);
 
 /// The value of a Range header: "bytes=<begin>-", or up to `end` (exclusive, greater than `begin`).

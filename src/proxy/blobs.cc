@@ -7,9 +7,11 @@
 
 #include <fmt/format.h>
 
+#include "base/random.h"
 #include "net/range.h"
 #include "proxy/body_sender.h"
 #include "proxy/conditions.h"
+#include "proxy/multipart.h"
 #include "upstream/content_source.h"
 
 namespace layover::proxy {
@@ -39,9 +41,9 @@ cache::ContentRequest content_request(Exchange& exchange, const Target& target) 
 }
 
 net::ResponseHead blob_head(Exchange& exchange, const oci::Digest& digest, int status,
-                            metrics::CacheResult how) {
+                            metrics::CacheResult how, std::string_view type = kBlobType) {
   net::ResponseHead head = exchange.begin(status, how);
-  head.add("Content-Type", kBlobType)
+  head.add("Content-Type", type)
       .add("Docker-Content-Digest", digest.to_string())
       .add("ETag", entity_tag(digest))
       .add("Accept-Ranges", "bytes");
@@ -70,11 +72,15 @@ net::Task<void> describe_blob(Exchange& exchange, const Target& target, Deadline
   co_await exchange.send_head(std::move(head), false);
 }
 
-/// The range that the request asks for; If-Range counts only if it names this very content.
-net::RangeRequest requested_range(const net::HttpRequest& request, const oci::Digest& digest) {
+/// What the request gets of content of `size` bytes; If-Range counts only if it names this very content.
+net::ResolvedRange requested_range(const net::HttpRequest& request, const oci::Digest& digest,
+                                   std::uint64_t size) {
   const auto condition = request.headers.get("if-range");
-  if (condition && *condition != entity_tag(digest)) return {};
-  return net::parse_range(request.headers.get("range").value_or(""));
+  // Range is no list: of two of them nobody knows which is meant.
+  const bool is_ignored =
+      (condition && *condition != entity_tag(digest)) || request.headers.count("range") != 1;
+  return net::resolve(is_ignored ? net::RangeRequest() : net::parse_range(*request.headers.get("range")),
+                      size);
 }
 
 net::Task<void> send_unsatisfiable(Exchange& exchange, const oci::Digest& digest, metrics::CacheResult how,
@@ -86,9 +92,15 @@ net::Task<void> send_unsatisfiable(Exchange& exchange, const oci::Digest& digest
 
 net::Task<void> send_from_memory(Exchange& exchange, const oci::Digest& digest, metrics::CacheResult how,
                                  std::string bytes) {
-  const auto part = net::resolve(requested_range(exchange.request(), digest), bytes.size());
+  auto part = requested_range(exchange.request(), digest, bytes.size());
   if (part.kind == net::ResolvedRange::Kind::kUnsatisfiable) {
     co_await send_unsatisfiable(exchange, digest, how, bytes.size());
+    co_return;
+  }
+  if (part.kind == net::ResolvedRange::Kind::kParts) {
+    const Multipart multipart(std::move(part.parts), bytes.size(), kBlobType, Random::system());
+    net::ResponseHead head = blob_head(exchange, digest, 206, how, multipart.content_type());
+    co_await exchange.send(std::move(head), join_parts(multipart, bytes));
     co_return;
   }
   const bool is_part = part.kind == net::ResolvedRange::Kind::kPart;
@@ -97,11 +109,26 @@ net::Task<void> send_from_memory(Exchange& exchange, const oci::Digest& digest, 
   co_await exchange.send(std::move(head), bytes.substr(part.range.begin, part.range.length()));
 }
 
+net::Task<void> send_multipart(Exchange& exchange, const oci::Digest& digest, metrics::CacheResult how,
+                               cache::Reader& reader, Multipart multipart) {
+  net::ResponseHead head = blob_head(exchange, digest, 206, how, multipart.content_type());
+  head.add("Content-Length", multipart.length());
+  const bool is_there = co_await exchange.send_head(std::move(head), true);
+  if (!is_there) co_return;
+  auto sent = co_await send_parts(exchange, reader, multipart);
+  if (!sent) exchange.break_off(sent.error());
+}
+
 net::Task<void> send_sized(Exchange& exchange, const oci::Digest& digest, metrics::CacheResult how,
                            cache::Reader& reader, std::uint64_t size) {
-  const auto part = net::resolve(requested_range(exchange.request(), digest), size);
+  auto part = requested_range(exchange.request(), digest, size);
   if (part.kind == net::ResolvedRange::Kind::kUnsatisfiable) {
     co_await send_unsatisfiable(exchange, digest, how, size);
+    co_return;
+  }
+  if (part.kind == net::ResolvedRange::Kind::kParts) {
+    Multipart multipart(std::move(part.parts), size, kBlobType, Random::system());
+    co_await send_multipart(exchange, digest, how, reader, std::move(multipart));
     co_return;
   }
   const bool is_part = part.kind == net::ResolvedRange::Kind::kPart;

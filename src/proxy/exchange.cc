@@ -142,7 +142,9 @@ net::Task<Result<void>> Exchange::send_file(int fd, ByteRange range) {
   return connection_.send_file(fd, range, &sent_);
 }
 
-net::Task<Result<void>> Exchange::send_text(std::string_view text) { return connection_.send(text, {}); }
+net::Task<Result<void>> Exchange::send_text(std::string_view text, bool more) {
+  return connection_.send(text, {}, more);
+}
 
 net::Task<void> Exchange::fail(const Error& error) {
   ErrorAnswer answer = answer_for(error, record_.kind);

@@ -60,7 +60,7 @@ class Exchange {
   /// once and they share a packet. False where the client has gone.
   net::Task<bool> send_head(net::ResponseHead head, bool more);
   net::Task<Result<void>> send_file(int fd, ByteRange range);
-  net::Task<Result<void>> send_text(std::string_view text);
+  net::Task<Result<void>> send_text(std::string_view text, bool more = false);
   net::Task<void> fail(const Error& error);
   net::Task<void> fail(ErrorAnswer answer);
   /// After the head: the body cannot be completed, or the client has gone. The connection ends short of

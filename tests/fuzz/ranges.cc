@@ -13,43 +13,63 @@ using namespace net;
 
 constexpr std::uint64_t kLargest = std::numeric_limits<std::uint64_t>::max();
 
+void check_part(ByteRange part, std::uint64_t size) {
+  require(part.begin < part.end && part.end <= size, "a part is not empty and lies within the content");
+  if (size == kLargest) return;  // stands for a number that did not fit
+  const auto written = parse_content_range(format_content_range(part, size));
+  require(written && written->range == part && written->size == size,
+          "an answer's Content-Range is read as it was written");
+}
+
+void check_only_part(const RangeSpec& asked, ByteRange part, std::uint64_t size) {
+  if (asked.suffix_length) {
+    require(part.end == size && part.length() <= *asked.suffix_length,
+            "a suffix ends with the content and is no longer than it was asked for");
+    return;
+  }
+  require(part.begin == asked.begin, "a part begins where it was asked for");
+  require(!asked.end || part.end <= *asked.end, "a part ends no later than it was asked for");
+}
+
 void check_resolved(const RangeRequest& request, std::uint64_t size) {
   const ResolvedRange resolved = resolve(request, size);
   switch (resolved.kind) {
     case ResolvedRange::Kind::kWhole:
       require(resolved.range == ByteRange{0, size}, "the whole is all of the content");
-      require(request.kind != RangeRequest::Kind::kSingle, "a single range is never all of the content");
+      require(request.size() != 1 || request.front().suffix_length,
+              "a single range with a beginning is never all of the content");
       return;
     case ResolvedRange::Kind::kUnsatisfiable: return;
-    case ResolvedRange::Kind::kPart: break;
+    case ResolvedRange::Kind::kPart:
+      check_part(resolved.range, size);
+      if (request.size() == 1) check_only_part(request.front(), resolved.range, size);
+      return;
+    case ResolvedRange::Kind::kParts: break;
   }
-  require(resolved.range.begin < resolved.range.end && resolved.range.end <= size,
-          "a part is not empty and lies within the content");
-  if (request.kind == RangeRequest::Kind::kSingle) {
-    require(resolved.range.begin == request.begin, "a part begins where it was asked for");
-    require(!request.end || resolved.range.end <= *request.end, "a part ends no later than it was asked for");
-  } else {
-    require(resolved.range.end == size && size - resolved.range.begin <= request.suffix_length,
-            "a suffix ends with the content and is no longer than it was asked for");
+  std::uint64_t left = size;
+  for (const ByteRange part : resolved.parts) {
+    check_part(part, size);
+    require(part.length() <= left, "all parts together are no more than the content");
+    left -= part.length();
   }
-  if (size == kLargest) return;  // stands for a number that did not fit
-  const auto written = parse_content_range(format_content_range(resolved.range, size));
-  require(written && written->range == resolved.range && written->size == size,
-          "an answer's Content-Range is read as it was written");
+  require(resolved.parts.size() > 1 && resolved.parts.size() <= request.size(),
+          "there are parts to tell apart");
 }
 
 void check_request(std::string_view value) {
   const RangeRequest request = parse_range(value);
+  require(request.size() <= kMostRanges, "no more ranges are heeded than there may be");
   for (const std::uint64_t size : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{1000}, kLargest}) {
     check_resolved(request, size);
   }
+  if (request.empty()) return;
   // The sizes at which something changes.
-  for (const std::uint64_t edge : {request.begin, request.end.value_or(0), request.suffix_length}) {
+  const RangeSpec& first = request.front();
+  for (const std::uint64_t edge : {first.begin, first.end.value_or(0), first.suffix_length.value_or(0)}) {
     for (const std::uint64_t size : {edge - 1, edge, edge + 1}) check_resolved(request, size);
   }
-  if (request.kind != RangeRequest::Kind::kSingle || request.end.value_or(kLargest) <= request.begin) return;
-  require(parse_range(format_range(request.begin, request.end)) == request,
-          "a Range is read as it was written");
+  if (request.size() > 1 || first.suffix_length || first.end.value_or(kLargest) <= first.begin) return;
+  require(parse_range(format_range(first.begin, first.end)) == request, "a Range is read as it was written");
 }
 
 void check_answer(std::string_view value) {
