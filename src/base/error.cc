@@ -79,6 +79,9 @@ Error system_error(int system_errno, ErrorSource source, std::string_view what) 
     case EADDRINUSE:
     case EWOULDBLOCK: code = ErrorCode::kBusy; break;
     case ENOENT: code = ErrorCode::kNotFound; break;
+    // Descriptors are ours to give, and come back.
+    case EMFILE:
+    case ENFILE: code = ErrorCode::kOverloaded; break;
     default: break;
   }
   std::string message(what);

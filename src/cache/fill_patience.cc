@@ -29,7 +29,9 @@ bool is_nonsense(const Error& error) {
 
 std::optional<milliseconds> FillPatience::pause_after(const Error& error, Stage stage,
                                                       std::uint64_t received) {
-  if (error.source() != ErrorSource::kUpstream || !error.is_outage()) return std::nullopt;
+  // Descriptors that we lack ourselves come back as well.
+  const bool may_pass = error.source() == ErrorSource::kUpstream || error.code() == ErrorCode::kOverloaded;
+  if (!may_pass || !error.is_outage()) return std::nullopt;
   const auto now = Deadline::Clock::now();
   if (tries_ == 0 || received >= received_ + kProgress) {
     tries_ = 0;

@@ -51,14 +51,6 @@ void read_url(const Value& value, RegistryUrl& out) {
   out = *url;
 }
 
-void read_streams(const Value& value, unsigned& out) {
-  const auto streams = parse_decimal<unsigned>(value.node.text);
-  if (value.node.kind != Node::Kind::kNumber || !streams || *streams < 1 || *streams > kMostStreams) {
-    return value.fail(fmt::format("expected a whole number from 1 to {}", kMostStreams));
-  }
-  out = *streams;
-}
-
 void read_ca_file(const Value& value, const ReadContext& context, std::string& out) {
   const std::string* text = value.text("the path of a file with certificates in PEM form");
   if (text == nullptr) return;
@@ -152,7 +144,7 @@ void read_registry(const Value& value, const ReadContext& context, Registry& reg
     read_list(*networks, "a network, such as \"10.0.0.0/8\" or \"fd00::/8\", without bits after its prefix",
               parse_network, registry.allow_addresses);
   }
-  if (const auto streams = section.find("streams")) read_streams(*streams, registry.streams);
+  section.read("streams", registry.streams, 1U, kMostStreams);
   read_times(section, registry.times);
   section.not_supported({"max_connections", "client_certificate", "client_key", "repositories", "tags",
                          "on_deleted", "enabled"});

@@ -17,6 +17,9 @@ namespace {
 constexpr Bytes kLeastHeaderBytes = 1_KiB;
 constexpr Bytes kMostHeaderBytes = 1_MiB;
 
+/// More descriptors than Linux gives a process unless it is told to (fs.nr_open).
+constexpr unsigned kMostConnections = 1U << 20;
+
 void read_admin(const Value& value, Admin& admin) {
   Section section(value);
   section.read("listen", admin.listen);
@@ -52,7 +55,8 @@ void read_limits(const Value& value, Limits& limits) {
   section.read("send_timeout", limits.send_timeout, Zero::kRefused);
   section.read("keep_alive", limits.keep_alive, Zero::kRefused);
   section.read("max_header_bytes", limits.max_header_bytes, kLeastHeaderBytes, kMostHeaderBytes);
-  section.not_supported({"max_connections", "max_connections_per_client"});
+  section.read("max_connections", limits.max_connections, 0U, kMostConnections);
+  section.read("max_connections_per_client", limits.max_connections_per_client, 0U, kMostConnections);
   section.finish();
 }
 

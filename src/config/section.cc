@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/ascii.h"
 #include "config/nearest.h"
 #include "config/units.h"
 #include "config/words.h"
@@ -64,6 +65,14 @@ void read_value(const Value& value, Bytes& out, Bytes least, Bytes most) {
     return value.fail(not_one(fmt::format("a size from {} to {} bytes", least.count, most.count), *text));
   }
   out = *size;
+}
+
+void read_value(const Value& value, unsigned& out, unsigned least, unsigned most) {
+  const auto number = parse_decimal<unsigned>(value.node.text);
+  if (value.node.kind != Node::Kind::kNumber || !number || *number < least || *number > most) {
+    return value.fail(fmt::format("expected a whole number from {} to {}", least, most));
+  }
+  out = *number;
 }
 
 void read_value(const Value& value, std::chrono::milliseconds& out, Zero zero) {

@@ -39,6 +39,7 @@ enum class Zero : std::uint8_t { kAllowed, kRefused };
 // Each reads a value into `out`, or reports what was expected and leaves `out` alone.
 void read_value(const Value& value, bool& out);
 void read_value(const Value& value, Bytes& out, Bytes least, Bytes most);
+void read_value(const Value& value, unsigned& out, unsigned least, unsigned most);
 void read_value(const Value& value, std::chrono::milliseconds& out, Zero zero);
 void read_value(const Value& value, Space& out, Zero zero);
 void read_value(const Value& value, Endpoint& out);

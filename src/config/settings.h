@@ -44,12 +44,14 @@ struct Cache {
   Bytes min_free_of(Bytes total) const;
 };
 
-/// What clients may take; none is zero.
+/// What clients may take; no time and no size is zero.
 struct Limits {
   Duration header_timeout = std::chrono::seconds(10);  // from a request's first byte to its last header
   Duration send_timeout = std::chrono::seconds(60);    // without a byte taken by the client
   Duration keep_alive = std::chrono::seconds(75);      // an idle connection between requests
   Bytes max_header_bytes = 32_KiB;
+  unsigned max_connections = 0;             // 0: as many as the descriptors allow
+  unsigned max_connections_per_client = 0;  // 0: as many as there may be
 };
 
 struct Shutdown {

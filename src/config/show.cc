@@ -37,7 +37,9 @@ Json show_limits(const Limits& limits) {
   return {{"header_timeout", duration_text(limits.header_timeout)},
           {"send_timeout", duration_text(limits.send_timeout)},
           {"keep_alive", duration_text(limits.keep_alive)},
-          {"max_header_bytes", size_text(limits.max_header_bytes)}};
+          {"max_header_bytes", size_text(limits.max_header_bytes)},
+          {"max_connections", limits.max_connections},
+          {"max_connections_per_client", limits.max_connections_per_client}};
 }
 
 Json show_credentials(const Credentials& credentials) {

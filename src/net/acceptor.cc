@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "base/log_pause.h"
 
 namespace layover::net {
 
@@ -48,7 +49,7 @@ struct Acceptor::State final : Timer {
   UniqueFd fd;
   Handler handler;
   uv_poll_t poll{};
-  bool is_out_of_descriptors = false;
+  LogPause shortages;
 
   State(Loop& on_loop, UniqueFd listening, Handler on_accept)
       : loop(on_loop), fd(std::move(listening)), handler(std::move(on_accept)) {
@@ -73,11 +74,10 @@ struct Acceptor::State final : Timer {
       if (accepted.is_open()) {
         const int on = 1;
         ::setsockopt(accepted.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        is_out_of_descriptors = false;
         handler(std::move(accepted), peer);
       } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-        if (!std::exchange(is_out_of_descriptors, true)) {
-          log_warning("no descriptors left: new connections wait; raise the limit (ulimit -n, LimitNOFILE)");
+        if (shortages.count()) {
+          log_warning("no descriptors left: new connections wait; raise the limit (LimitNOFILE, ulimit -n)");
         }
         uv_poll_stop(&poll);
         loop.arm(*this, Deadline::after(kPause));

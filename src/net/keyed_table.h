@@ -53,6 +53,18 @@ class KeyedTable {
     if (found != shard.values.end() && found->second == value) shard.values.erase(found);
   }
 
+  /// Runs `change(Pointer&)` under the shard's lock, on null where there is no value; what it leaves there is
+  /// the value from then on, and null removes it. Gives what it returns.
+  template <typename Change>
+  auto update(const Key& key, Change change) {
+    Shard& shard = shard_of(key);
+    const std::lock_guard lock(shard.mutex);
+    const auto entry = shard.values.try_emplace(key).first;
+    auto result = change(entry->second);
+    if (entry->second == nullptr) shard.values.erase(entry);
+    return result;
+  }
+
   /// Removes every entry for which `is_stale(value)`: how bounded tables stay bounded.
   template <typename Predicate>
   void erase_if(Predicate is_stale) {

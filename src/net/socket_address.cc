@@ -4,12 +4,16 @@
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <sys/eventfd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <memory>
 
 #include <fmt/format.h>
+
+#include "base/unique_fd.h"
 
 namespace layover::net {
 
@@ -80,6 +84,11 @@ SocketAddress peer_address(int fd) {
 
 Result<std::vector<SocketAddress>> look_up(const std::string& host, std::uint16_t port) {
   Found found = get_addresses(host, port, AI_ADDRCONFIG);
+  // The resolver does not say that it could not open its own files and sockets.
+  if (found.code != 0 && !UniqueFd(::eventfd(0, EFD_CLOEXEC)).is_open()) {
+    return std::unexpected(
+        system_error(errno, ErrorSource::kSelf, fmt::format("the name {} cannot be resolved", host)));
+  }
   if (found.code != 0) {
     return failure(ErrorCode::kDns, ErrorSource::kUpstream,
                    fmt::format("the name {} cannot be resolved: {}", host, gai_strerror(found.code)));

@@ -22,9 +22,13 @@ constexpr std::uint64_t kPiece = std::uint64_t{4} << 20;
 net::Task<Result<void>> send_piece(Exchange& exchange, const cache::Reader& reader, ByteRange piece) {
   if (reader.may_be_cold() && !cache::is_in_memory(reader.fd(), piece)) {
     UniqueFd own(::fcntl(reader.fd(), F_DUPFD_CLOEXEC, 0));
-    auto read = co_await net::offload(
-        net::Work::kDisk, [fd = std::move(own), piece] { return cache::bring_into_memory(fd.get(), piece); });
-    if (!read) co_return read;
+    // Out of descriptors, sendfile waits for the disk itself: better than a short body.
+    if (own.is_open()) {
+      auto read = co_await net::offload(net::Work::kDisk, [fd = std::move(own), piece] {
+        return cache::bring_into_memory(fd.get(), piece);
+      });
+      if (!read) co_return read;
+    }
   }
   co_return co_await exchange.send_file(reader.fd(), piece);
 }

@@ -104,4 +104,12 @@ net::Task<void> serve_registry_request(WorkerContext& context, std::size_t liste
   exchange.finish();
 }
 
+net::Task<void> refuse_connection(WorkerContext& context, net::ServerConnection& connection,
+                                  const net::HttpRequest& request, std::string_view why) {
+  Exchange exchange(context, connection, request);
+  connection.end_after_this();
+  co_await exchange.fail(make_answer(503, SpecErrorCode::kUnavailable, why));
+  exchange.finish();
+}
+
 }  // namespace layover::proxy

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string_view>
 
 #include "net/server_connection.h"
 #include "net/task.h"
@@ -14,5 +15,10 @@ namespace layover::proxy {
 /// outlive the task.
 net::Task<void> serve_registry_request(WorkerContext& context, std::size_t listener,
                                        net::ServerConnection& connection, const net::HttpRequest& request);
+
+/// Answers the first request of a connection that is one too many, whatever it asks for, and ends it. `why`
+/// is for the client.
+net::Task<void> refuse_connection(WorkerContext& context, net::ServerConnection& connection,
+                                  const net::HttpRequest& request, std::string_view why);
 
 }  // namespace layover::proxy

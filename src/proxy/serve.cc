@@ -19,6 +19,7 @@
 #include "config/reload.h"
 #include "metrics/request_log.h"
 #include "net/offload.h"
+#include "proxy/descriptors.h"
 #include "proxy/effective_settings.h"
 #include "proxy/server.h"
 #include "proxy/service_manager.h"
@@ -167,6 +168,7 @@ int serve(const CommandLine& line, const config::Environment& environment, const
   }
   const auto settings = std::make_shared<const config::Settings>(std::move(*loaded));
   net::configure_offload(environment.processors);
+  raise_descriptor_limit();
   // Blocked before any thread starts, so that all threads leave them to this one.
   const sigset_t signals = handled_signals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "net/acceptor.h"
+#include "proxy/descriptors.h"
 #include "proxy/registry_service.h"
 
 namespace layover::proxy {
@@ -44,10 +45,36 @@ Result<cache::SpaceLimits> limits_of(FileSystem& files, const config::Cache& cac
                             .min_free = cache.min_free_of(space->total)};
 }
 
+ClientLimits::Bounds bounds_of(const config::Limits& limits, unsigned loops) {
+  const std::size_t descriptors = descriptor_limit();
+  const std::size_t enough_for = connections_for(descriptors, loops);
+  if (limits.max_connections > descriptors) {
+    log_warning(
+        "limits.max_connections is {}, but there may be {} descriptors, enough for some {}: raise their "
+        "limit "
+        "(LimitNOFILE, ulimit -n)",
+        limits.max_connections, descriptors, enough_for);
+  }
+  return {.total = limits.max_connections == 0 ? enough_for : limits.max_connections,
+          .per_client = limits.max_connections_per_client};
+}
+
+/// Answers whatever is asked with 503.
+RequestHandler refusal(std::string_view why) {
+  return [why](WorkerContext& context, net::ServerConnection& connection, const net::HttpRequest& request) {
+    return refuse_connection(context, connection, request, why);
+  };
+}
+
 }  // namespace
 
 Server::Server(ServerOptions options)
-    : options_(std::move(options)), metrics_(metrics_options(options_)), admin_(metrics_) {}
+    : options_(std::move(options)),
+      metrics_(metrics_options(options_)),
+      admin_(metrics_),
+      client_limits_(bounds_of(options_.settings->limits, options_.settings->threads)),
+      refuse_too_many_(refusal("layover has as many connections as it may")),
+      refuse_too_many_of_client_(refusal("this client has as many connections as it may")) {}
 
 Result<std::unique_ptr<Server>> Server::start(ServerOptions options) {
   std::unique_ptr<Server> server(new Server(std::move(options)));
@@ -122,6 +149,7 @@ Result<void> Server::reload(std::shared_ptr<const config::Settings> settings) {
   if (!registries) return std::unexpected(registries.error());
   configuration_ = std::make_shared<const Configuration>(std::move(settings), std::move(*registries));
   cache_->budget().set_limits(*space);
+  client_limits_.set(bounds_of(configuration_->settings->limits, configuration_->settings->threads));
   cache_->set_complete_abandoned(configuration_->settings->cache.complete_abandoned);
   for (const auto& worker : workers_) worker->reconfigure(configuration_);
   return {};
@@ -150,13 +178,41 @@ void Server::start_loops() {
   admin_.set_ready(true);
 }
 
-// Probes must be answered by a loop that accepts anyway; registry connections are spread over all loops.
+// Probes must be answered by a loop that accepts anyway, and are not counted: whoever looks after layover
+// gets in when clients do not. Registry connections are spread over all loops.
 void Server::listen(std::size_t endpoint) {
   Endpoint& listening = endpoints_[endpoint];
-  workers_.front()->listen(std::move(listening.fd),
-                           [this, &listening](UniqueFd accepted, net::SocketAddress peer) {
-                             least_busy().adopt(std::move(accepted), peer, listening.handler);
-                           });
+  const bool is_admin = endpoint + 1 == endpoints_.size();
+  workers_.front()->listen(
+      std::move(listening.fd), [this, &listening, is_admin](UniqueFd accepted, net::SocketAddress peer) {
+        const auto client = net::IpAddress::from_sockaddr(*peer.get());
+        if (!is_admin) return admit(std::move(accepted), client, listening.handler);
+        least_busy().adopt(
+            {.fd = std::move(accepted), .client = client, .handler = listening.handler, .share = {}});
+      });
+}
+
+void Server::admit(UniqueFd fd, const std::optional<net::IpAddress>& client, const RequestHandler& handler) {
+  using enum ClientLimits::Verdict;
+  ClientLimits::Share share = client_limits_.admit(client);
+  const auto verdict = share.verdict();
+  if (verdict != kServe) log_refusal(verdict);
+  if (verdict == kDrop) return;
+  const RequestHandler& answering = verdict == kServe     ? handler
+                                    : verdict == kTooMany ? refuse_too_many_
+                                                          : refuse_too_many_of_client_;
+  least_busy().adopt(
+      {.fd = std::move(fd), .client = client, .handler = answering, .share = std::move(share)});
+}
+
+void Server::log_refusal(ClientLimits::Verdict verdict) {
+  const auto times = refusals_.count();
+  if (!times) return;
+  const bool is_of_client = verdict == ClientLimits::Verdict::kTooManyOfClient;
+  log_warning("connections are refused, {} since the last such line, while there are {}: {}", *times,
+              client_limits_.connections(),
+              is_of_client ? "a client has as many as it may (limits.max_connections_per_client)"
+                           : "there are as many as there may be (limits.max_connections, or descriptors)");
 }
 
 Worker& Server::least_busy() {

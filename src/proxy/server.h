@@ -4,16 +4,19 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/error.h"
 #include "base/file_system.h"
+#include "base/log_pause.h"
 #include "cache/cache.h"
 #include "config/settings.h"
 #include "metrics/metrics.h"
 #include "metrics/request_log.h"
 #include "proxy/admin_service.h"
+#include "proxy/client_limits.h"
 #include "proxy/worker.h"
 #include "upstream/tokens.h"
 
@@ -62,6 +65,9 @@ class Server {
   Result<UniqueFd> bind(const config::Endpoint& endpoint, std::string& address);
   void start_loops();
   void listen(std::size_t endpoint);
+  /// On the loop that accepts.
+  void admit(UniqueFd fd, const std::optional<net::IpAddress>& client, const RequestHandler& handler);
+  void log_refusal(ClientLimits::Verdict verdict);
   Worker& least_busy();
   bool wait_until(Deadline deadline, const std::function<bool()>& is_done,
                   const std::function<bool()>& should_hurry);
@@ -74,6 +80,10 @@ class Server {
   upstream::TokenTable tokens_;
   std::unique_ptr<Shared> shared_;
   AdminService admin_;
+  ClientLimits client_limits_;
+  LogPause refusals_;  // the accepting loop's
+  const RequestHandler refuse_too_many_;
+  const RequestHandler refuse_too_many_of_client_;
   std::vector<Endpoint> endpoints_;  // the last is the admin listener's
   std::vector<std::string> addresses_;
   std::string admin_address_;

@@ -1,6 +1,8 @@
 // A worker's thread, and the life of a client's connection on it.
 #include "proxy/worker.h"
 
+#include <algorithm>
+#include <chrono>
 #include <exception>
 #include <string>
 #include <utility>
@@ -61,6 +63,14 @@ net::ServerLimits server_limits(const config::Limits& limits) {
           .send_timeout = limits.send_timeout,
           .keep_alive = limits.keep_alive,
           .max_header_bytes = limits.max_header_bytes};
+}
+
+/// For a connection that is refused: few of them are told so at a time.
+net::ServerLimits in_a_hurry(net::ServerLimits limits) {
+  constexpr std::chrono::milliseconds kPatience{2000};
+  limits.header_timeout = std::min(limits.header_timeout, kPatience);
+  limits.send_timeout = std::min(limits.send_timeout, kPatience);
+  return limits;
 }
 
 }  // namespace
@@ -151,20 +161,21 @@ void Worker::stop_listening() {
   });
 }
 
-void Worker::adopt(UniqueFd fd, const net::SocketAddress& peer, const RequestHandler& handler) {
+void Worker::adopt(Arrival arrival) {
   connections_.fetch_add(1, std::memory_order_relaxed);
-  const auto client = net::IpAddress::from_sockaddr(*peer.get());
-  mailbox()->post([this, fd = std::move(fd), client, &handler]() mutable {
+  mailbox()->post([this, arrival = std::move(arrival)]() mutable {
     if (on_loop_ == nullptr) return;  // stopping
-    on_loop_->connections.spawn(serve(std::move(fd), client, handler));
+    on_loop_->connections.spawn(serve(std::move(arrival)));
   });
 }
 
-net::Task<void> Worker::serve(UniqueFd fd, std::optional<net::IpAddress> client,
-                              const RequestHandler& handler) {
+net::Task<void> Worker::serve(Arrival arrival) {
   const CountedConnection counted(connections_, shared_.metrics.connections(metrics::Side::kClient));
-  net::ServerConnection connection(net::Connection(net::Socket(*loop_, std::move(fd)), ErrorSource::kClient),
-                                   server_limits(on_loop_->context.configuration->settings->limits), client);
+  const bool is_refused = arrival.share.verdict() != ClientLimits::Verdict::kServe;
+  const net::ServerLimits limits = server_limits(on_loop_->context.configuration->settings->limits);
+  net::ServerConnection connection(
+      net::Connection(net::Socket(*loop_, std::move(arrival.fd)), ErrorSource::kClient),
+      is_refused ? in_a_hurry(limits) : limits, arrival.client);
   do {
     auto request = co_await connection.read_request();
     if (!request) {
@@ -172,7 +183,7 @@ net::Task<void> Worker::serve(UniqueFd fd, std::optional<net::IpAddress> client,
       break;
     }
     if (*request == nullptr) break;
-    co_await answer(connection, handler, **request);
+    co_await answer(connection, arrival.handler, **request);
   } while (connection.can_reuse());
   co_await connection.close_orderly();
 }

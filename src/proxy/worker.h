@@ -14,7 +14,7 @@
 #include "net/ip_address.h"
 #include "net/loop.h"
 #include "net/server_connection.h"
-#include "net/socket_address.h"
+#include "proxy/client_limits.h"
 #include "proxy/worker_context.h"
 #include "upstream/tokens.h"
 
@@ -23,6 +23,14 @@ namespace layover::proxy {
 /// Answers one request; the references outlive the task that it returns.
 using RequestHandler =
     std::function<net::Task<void>(WorkerContext&, net::ServerConnection&, const net::HttpRequest&)>;
+
+/// A connection that has been accepted, on its way to the worker that serves it.
+struct Arrival {
+  UniqueFd fd;
+  std::optional<net::IpAddress> client;  // nothing where it has no address
+  const RequestHandler& handler;         // outlives the worker
+  ClientLimits::Share share;
+};
 
 /// Thread-safe but for start and stop, which the thread that owns it calls.
 class Worker {
@@ -47,8 +55,7 @@ class Worker {
   void listen(UniqueFd listening, net::Acceptor::Handler hand_out);
   /// Closes all listening descriptors.
   void stop_listening();
-  /// Takes over an accepted connection of a client at `peer`. `handler` outlives the worker.
-  void adopt(UniqueFd fd, const net::SocketAddress& peer, const RequestHandler& handler);
+  void adopt(Arrival arrival);
 
   std::size_t connections() const { return connections_.load(std::memory_order_relaxed); }
   /// Requests being answered.
@@ -59,7 +66,7 @@ class Worker {
   struct OnLoop;
 
   void run();
-  net::Task<void> serve(UniqueFd fd, std::optional<net::IpAddress> client, const RequestHandler& handler);
+  net::Task<void> serve(Arrival arrival);
   net::Task<void> answer(net::ServerConnection& connection, const RequestHandler& handler,
                          const net::HttpRequest& request);
   net::Task<void> answer_fault(net::ServerConnection& connection, const net::RequestFault& fault);

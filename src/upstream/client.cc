@@ -25,10 +25,12 @@ std::string missing_key(const Query& query) {
   return key;
 }
 
-/// A gateway that finds nobody behind it, or a service that is overloaded, is as good as down.
+/// A gateway that finds nobody behind it, or a service that is overloaded, is as good as down. Where we have
+/// no descriptor left, that says nothing about the registry.
 bool is_down(const Error& error) {
   const UpstreamAnswer* answer = error.answer();
-  return error.is_outage() && (answer == nullptr || answer->status >= 502);
+  return error.is_outage() && error.source() == ErrorSource::kUpstream &&
+         (answer == nullptr || answer->status >= 502);
 }
 
 /// `must_note_outage` is false where each request is to find out for itself.

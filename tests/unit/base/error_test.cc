@@ -72,6 +72,8 @@ TEST_CASE("a failed system call says what was tried, why it failed, and which ki
                                            {ETIMEDOUT, ErrorCode::kTimeout},
                                            {EADDRINUSE, ErrorCode::kBusy},
                                            {ENOENT, ErrorCode::kNotFound},
+                                           {EMFILE, ErrorCode::kOverloaded},
+                                           {ENFILE, ErrorCode::kOverloaded},
                                            {EIO, ErrorCode::kIo}}) {
     const Error error = system_error(one.number, ErrorSource::kDisk, "writing a file");
     CHECK(error.code() == one.code);

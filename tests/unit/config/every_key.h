@@ -19,7 +19,8 @@ class EveryKey {
     "defaults": {"tag_ttl": "2m", "not_found_ttl": "0s", "stale_ttl": "1d", "grant_ttl": "2h",
                  "connect_timeout": "3s", "response_timeout": "4s", "confirm_timeout": "500ms",
                  "idle_timeout": "6s", "first_byte_budget": "7s"},
-    "limits": {"header_timeout": "1s", "send_timeout": "2s", "keep_alive": "3s", "max_header_bytes": "64KiB"},
+    "limits": {"header_timeout": "1s", "send_timeout": "2s", "keep_alive": "3s", "max_header_bytes": "64KiB",
+               "max_connections": 5000, "max_connections_per_client": 50},
     "threads": 7,
     "shutdown": {"delay": "5s", "grace": "1m30s"},
     "registries": {

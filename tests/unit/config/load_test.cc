@@ -25,6 +25,8 @@ TEST_CASE("without a file the embedded defaults hold") {
   CHECK(settings.limits.send_timeout == 60s);
   CHECK(settings.limits.keep_alive == 75s);
   CHECK(settings.limits.max_header_bytes == 32_KiB);
+  CHECK(settings.limits.max_connections == 0);
+  CHECK(settings.limits.max_connections_per_client == 0);
   CHECK(settings.shutdown.delay == 0s);
   CHECK(settings.shutdown.grace == 25s);
   CHECK(settings.threads == 3);
@@ -85,7 +87,8 @@ TEST_CASE("every key goes to its setting") {
     "cache": {"path": "/cache", "max_size": "100GB", "min_free": "7%", "complete_abandoned": false},
     "defaults": {"tag_ttl": "0s", "not_found_ttl": "9s", "stale_ttl": "1d", "grant_ttl": "2h", "connect_timeout": "3s", "response_timeout": "4s",
                  "confirm_timeout": "500ms", "idle_timeout": "6s", "first_byte_budget": "7s"},
-    "limits": {"header_timeout": "1s", "send_timeout": "2s", "keep_alive": "3s", "max_header_bytes": "64KiB"},
+    "limits": {"header_timeout": "1s", "send_timeout": "2s", "keep_alive": "3s", "max_header_bytes": "64KiB",
+               "max_connections": 5000, "max_connections_per_client": 50},
     "threads": 7,
     "shutdown": {"delay": "5s", "grace": "1m"},
     "access": {"mode": "open"},
@@ -108,6 +111,8 @@ TEST_CASE("every key goes to its setting") {
   CHECK(settings.limits.send_timeout == 2s);
   CHECK(settings.limits.keep_alive == 3s);
   CHECK(settings.limits.max_header_bytes == 64_KiB);
+  CHECK(settings.limits.max_connections == 5000);
+  CHECK(settings.limits.max_connections_per_client == 50);
   CHECK(settings.threads == 7);
   CHECK(settings.shutdown.delay == 5s);
   CHECK(settings.shutdown.grace == 1min);

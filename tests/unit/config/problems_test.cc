@@ -43,10 +43,6 @@ TEST_CASE("keys of later releases are refused as not supported yet") {
   CHECK(problem_of(R"({"listen": [{"tls": {}}]})") == "f:1:14: listen[0].tls: not supported yet");
   CHECK(problem_of(R"({"admin": {"token_file": null}})") == "f:1:12: admin.token_file: not supported yet");
   CHECK(problem_of(R"({"cache": {"max_object": "25%"}})") == "f:1:12: cache.max_object: not supported yet");
-  for (const char* key : {"max_connections", "max_connections_per_client"}) {
-    CHECK(problem_of(std::string("{\"limits\": {\"") + key + "\": 0}}") ==
-          std::string("f:1:13: limits.") + key + ": not supported yet");
-  }
   for (const char* mode : {"basic", "mtls", "passthrough"}) {
     CHECK(problem_of(std::string("{\"access\": {\"mode\": \"") + mode + "\"}}") ==
           std::string("f:1:21: access.mode: \"") + mode + "\" is not supported yet; only \"open\" is");
@@ -99,6 +95,10 @@ TEST_CASE("bare numbers are no durations and no sizes") {
 TEST_CASE("values out of range say the range") {
   CHECK(problem_of(R"({"limits": {"max_header_bytes": "1023B"}})") ==
         "f:1:33: limits.max_header_bytes: expected a size from 1024 to 1048576 bytes, not \"1023B\"");
+  for (const char* number : {"-1", "1.5", "\"100\"", "1048577", "99999999999999999999", "true"}) {
+    CHECK(problem_of(std::string(R"({"limits": {"max_connections": )") + number + "}}") ==
+          "f:1:32: limits.max_connections: expected a whole number from 0 to 1048576");
+  }
   CHECK(problem_of(R"({"limits": {"max_header_bytes": "2MiB"}})").find("1048576") != std::string::npos);
   CHECK(problem_of(R"({"limits": {"send_timeout": "0s"}})") ==
         "f:1:29: limits.send_timeout: expected a duration longer than nothing, not \"0s\"");

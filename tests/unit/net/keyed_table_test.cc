@@ -130,3 +130,21 @@ TEST_CASE("on four loops only one at a time works for a key, and nobody who wait
   }
   CHECK(table.size() == 0);
 }
+
+TEST_CASE("an update makes, changes and removes a value under one lock") {
+  KeyedTable<std::string, int> table;
+  const auto add = [&table](int by) {
+    return table.update("key", [by](std::shared_ptr<int>& value) {
+      if (value == nullptr) value = std::make_shared<int>(0);
+      *value += by;
+      const int now = *value;
+      if (now == 0) value.reset();
+      return now;
+    });
+  };
+  CHECK(add(1) == 1);
+  CHECK(add(2) == 3);
+  CHECK(table.size() == 1);
+  CHECK(add(-3) == 0);
+  CHECK(table.size() == 0);
+}

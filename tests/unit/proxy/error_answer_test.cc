@@ -92,7 +92,8 @@ TEST_CASE("trouble on the way is 502 or 504 and says what it was") {
     const Error error = Error(one.code, one.source, "the cause").within("the matter");
     const auto answer = answer_for(error, Kind::kBlob);
     CHECK(answer.status == one.status);
-    const bool is_told = one.source != ErrorSource::kDisk || one.code == ErrorCode::kNoSpace;
+    const bool is_told = (one.source != ErrorSource::kDisk || one.code == ErrorCode::kNoSpace) &&
+                         one.code != ErrorCode::kOverloaded;
     CHECK((answer.body.find("the matter: the cause") != std::string::npos) == is_told);
   }
 }
@@ -100,6 +101,11 @@ TEST_CASE("trouble on the way is 502 or 504 and says what it was") {
 TEST_CASE("a client is told of trouble with our disk, not where our files lie") {
   const Error missing(ErrorCode::kNotFound, ErrorSource::kDisk, "opening /var/lib/layover/fills/x");
   CHECK(answer_for(missing, metrics::Kind::kBlob).body.find("/var/lib") == std::string::npos);
+  const Error crowded = system_error(EMFILE, ErrorSource::kDisk, "opening /var/lib/layover/blobs/x");
+  const auto answer = answer_for(crowded, metrics::Kind::kBlob);
+  CHECK(answer.status == 503);
+  CHECK(answer.retry_after == "5");
+  CHECK(answer.body.find("as many files and connections open as it may") != std::string::npos);
   const Error full(ErrorCode::kNoSpace, ErrorSource::kDisk, "the cache has no room for 5 bytes");
   CHECK(answer_for(full, metrics::Kind::kBlob).body.find("no room") != std::string::npos);
 }
