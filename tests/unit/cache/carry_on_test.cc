@@ -34,6 +34,14 @@ TEST_CASE("a broken stream is carried on from the byte where it broke, for all r
   CHECK(fixture.is_stored(blob.digest));
 }
 
+TEST_CASE("a stream for which we have no descriptor just now is carried on like a broken one") {
+  CacheFixture fixture;
+  const Blob blob(1, 3'000'000);
+  blob.content->break_once_at(1'000'000, Error(ErrorCode::kOverloaded, ErrorSource::kSelf, "too many files"));
+  CHECK(fixture.get_now(fixture.request(*blob.content, blob.digest)).is_whole(blob.bytes));
+  CHECK(blob.content->given() == blob.bytes.size());
+}
+
 TEST_CASE("an upstream without ranges sends the whole again, and the readers still go on where they were") {
   CacheFixture fixture;
   const Blob blob(1, 3'000'000);

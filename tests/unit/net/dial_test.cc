@@ -1,6 +1,8 @@
 // Dialling and accepting on loopback: the way through the look-up, the policy, and the errors' names.
 #include "net/dial.h"
 
+#include <sys/resource.h>
+
 #include <future>
 #include <optional>
 #include <string>
@@ -101,6 +103,26 @@ TEST_CASE("a name is looked up, and one that does not exist is a DNS error") {
   CHECK(unknown.error().code() == ErrorCode::kDns);
   CHECK(unknown.error().source() == ErrorSource::kUpstream);
   CHECK(unknown.error().message().find("no-such-host.invalid") != std::string::npos);
+}
+
+TEST_CASE("a look-up or a connection for which there is no descriptor is an overload of ours") {
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  TestLoop loop;
+  const auto code_at = [&loop](const std::string& host) {
+    auto dialled = loop.run(dial_and_read(
+        loop.loop(), {.host = host, .port = 1, .tls = nullptr, .permit = {}}, milliseconds(20'000)));
+    REQUIRE_FALSE(dialled.has_value());
+    CHECK(dialled.error().source() == ErrorSource::kSelf);
+    return dialled.error().code();
+  };
+  const rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  const auto of_name = code_at("no-such-host.invalid");
+  const auto of_address = code_at("127.0.0.1");
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  CHECK(of_name == ErrorCode::kOverloaded);
+  CHECK(of_address == ErrorCode::kOverloaded);
 }
 
 TEST_CASE("a look-up that does not end in time is a DNS error, and holds up no address that needs none") {
