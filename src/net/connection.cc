@@ -80,6 +80,20 @@ Task<Result<void>> Connection::start_tls(const TlsContext& context, std::string 
   }
 }
 
+Result<std::optional<std::size_t>> Connection::read_now(std::span<std::byte> into) {
+  for (;;) {
+    const ssize_t n = ::recv(socket_.fd(), into.data(), into.size(), 0);
+    if (n >= 0) {
+      is_drained_ = static_cast<std::size_t>(n) < into.size();
+      return static_cast<std::size_t>(n);
+    }
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN) return broken(errno, "reading from the connection");
+    is_drained_ = true;
+    return std::nullopt;
+  }
+}
+
 Task<Result<std::size_t>> Connection::read(std::span<std::byte> into, Deadline deadline) {
   if (ssl_) co_return co_await read_tls(into, deadline);
   for (;;) {
@@ -87,14 +101,9 @@ Task<Result<std::size_t>> Connection::read(std::span<std::byte> into, Deadline d
       auto ready = co_await socket_.readable(deadline);
       if (!ready) co_return std::unexpected(ready.error().with_source(peer_));
     }
-    const ssize_t n = ::recv(socket_.fd(), into.data(), into.size(), 0);
-    if (n >= 0) {
-      is_drained_ = static_cast<std::size_t>(n) < into.size();
-      co_return static_cast<std::size_t>(n);
-    }
-    if (errno == EINTR) continue;
-    if (errno != EAGAIN) co_return broken(errno, "reading from the connection");
-    is_drained_ = true;
+    auto n = read_now(into);
+    if (!n) co_return std::unexpected(n.error());
+    if (*n) co_return **n;
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -35,6 +36,9 @@ class Connection {
   Task<Result<std::size_t>> read(std::span<std::byte> into, Deadline deadline);
   /// Whether there is something to read by `deadline`: bytes, or the connection's end. Takes nothing.
   Task<bool> has_input_by(Deadline deadline);
+  /// Takes what has come without waiting: the number of bytes, 0 at the peer's orderly end, or nothing where
+  /// nothing has. Plain connections only.
+  Result<std::optional<std::size_t>> read_now(std::span<std::byte> into);
   /// Resumes when a byte or the end has come, without taking it.
   Task<Result<void>> wait_readable(Deadline deadline);
 

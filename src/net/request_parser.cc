@@ -12,6 +12,8 @@ namespace layover::net {
 namespace {
 
 constexpr std::size_t kMaxFields = 128;
+/// Old clients sent one after a body; none sends many.
+constexpr std::size_t kMaxEmptyLines = 16;
 /// The longest legal target (a name of 255, a digest, a query) is under 1 KiB.
 constexpr std::size_t kMaxTargetBytes = 8192;
 
@@ -87,7 +89,7 @@ void RequestParser::reset() {
   field_value_.clear();
   is_head_complete_ = is_message_complete_ = false;
   body_bytes_ = rest_bytes_ = 0;
-  scanned_ = 0;
+  scanned_ = skipped_ = 0;
 }
 
 RequestParser::Progress RequestParser::feed(std::string_view bytes) {
@@ -95,16 +97,22 @@ RequestParser::Progress RequestParser::feed(std::string_view bytes) {
   return parse();
 }
 
+// An idle connection keeps none. Swapped, because a string that is assigned to keeps its buffer.
+void RequestParser::give_back_memory() {
+  HttpRequest request;
+  std::swap(request_, request);
+  for (std::string* text : {&buffer_, &field_name_, &field_value_}) std::string().swap(*text);
+}
+
 RequestParser::Progress RequestParser::next() {
+  if (buffer_.empty()) give_back_memory();
   reset();
-  if (buffer_.empty()) std::string().swap(buffer_);  // an idle connection keeps no memory
   return parse();
 }
 
 RequestParser::Progress RequestParser::parse() {
   if (is_head_complete_) return parse_rest();
-  // RFC 9112 2.2: empty lines before a request are ignored.
-  while (scanned_ == 0 && buffer_.starts_with("\r\n")) buffer_.erase(0, 2);
+  if (scanned_ == 0 && !skip_empty_lines()) return refuse(400, "nothing but empty lines");
   if (buffer_.empty() || buffer_ == "\r") return Progress::kNeedHead;
   if (scanned_ == 0 && !is_token_character(buffer_.front())) {
     return refuse(400, "this is not HTTP (is the client speaking TLS to a plain port?)");
@@ -125,6 +133,15 @@ RequestParser::Progress RequestParser::parse() {
     return Progress::kNeedHead;
   }
   return parse_head(head_length);
+}
+
+// RFC 9112 2.2: at least one empty line before a request is ignored.
+bool RequestParser::skip_empty_lines() {
+  std::size_t end = 0;
+  while (std::string_view(buffer_).substr(end).starts_with("\r\n")) end += 2;
+  buffer_.erase(0, end);
+  skipped_ += end;
+  return skipped_ <= kMaxEmptyLines * 2;
 }
 
 std::optional<std::string> RequestParser::find_line_fault(std::size_t to) const {

@@ -61,6 +61,7 @@ class RequestParser {
 
  private:
   Progress parse();
+  bool skip_empty_lines();
   Progress parse_head(std::size_t head_length);
   Progress parse_rest();
   Progress refuse(int status, std::string message);
@@ -68,12 +69,14 @@ class RequestParser {
   std::optional<std::string> find_line_fault(std::size_t from) const;
   Progress check_head();
   void reset();
+  void give_back_memory();
   static const llhttp_settings_t& callbacks();
 
   const std::size_t max_header_bytes_;
   llhttp_t parser_{};
   std::string buffer_;       // fed and not yet consumed
   std::size_t scanned_ = 0;  // of buffer_, known to hold no head end and no line fault
+  std::size_t skipped_ = 0;  // bytes of empty lines before the request
   HttpRequest request_;
   RequestFault fault_;
   std::string field_name_;

@@ -3,6 +3,8 @@
 
 #include <array>
 
+#include "net/wait.h"
+
 namespace layover::net {
 
 namespace {
@@ -17,27 +19,21 @@ constexpr int kNobodyThere = 0;
 
 }  // namespace
 
-// Waits without a buffer, so that an idle connection costs little.
-Task<bool> ServerConnection::wait_for_request() {
-  const auto patience = is_first_ ? limits_.header_timeout : limits_.keep_alive;
-  auto ready = co_await connection_.wait_readable(Deadline::after(patience));
-  head_deadline_ = Deadline::after(limits_.header_timeout);
-  co_return ready.has_value();
-}
-
-Task<std::expected<RequestParser::Progress, RequestFault>> ServerConnection::read_more() {
-  std::array<std::byte, 8192> chunk;  // NOLINT(*-member-init): filled by read
-  auto n = co_await connection_.read(chunk, head_deadline_);
-  if (!n && n.error().code() == ErrorCode::kTimeout) {
-    co_return std::unexpected(RequestFault{.status = 408, .message = "the request did not arrive in time"});
-  }
-  if (!n || *n == 0) co_return std::unexpected(RequestFault{.status = kNobodyThere, .message = {}});
-  co_return parser_.feed({reinterpret_cast<const char*>(chunk.data()), *n});
+// Takes what has come by way of the stack: a connection that waits holds no buffer.
+std::expected<RequestParser::Progress, RequestFault> ServerConnection::read_more() {
+  std::array<std::byte, 8192> chunk;  // NOLINT(*-member-init): filled by read_now
+  auto n = connection_.read_now(chunk);
+  if (!n || *n == 0U) return std::unexpected(RequestFault{.status = kNobodyThere, .message = {}});
+  return parser_.feed({reinterpret_cast<const char*>(chunk.data()), n->value_or(0)});
 }
 
 Task<std::expected<const HttpRequest*, RequestFault>> ServerConnection::read_request() {
   RequestParser::Progress progress = is_first_ ? RequestParser::Progress::kNeedHead : parser_.next();
-  head_deadline_ = Deadline::after(limits_.header_timeout);
+  // Whoever sends many requests at once takes turns with the others.
+  bool has_begun = !parser_.is_empty();
+  if (has_begun) co_await next_turn();
+  const auto patience = is_first_ ? limits_.header_timeout : limits_.keep_alive;
+  auto deadline = Deadline::after(has_begun ? limits_.header_timeout : patience);
   for (;;) {
     if (progress == RequestParser::Progress::kFault) co_return std::unexpected(parser_.fault());
     if (progress == RequestParser::Progress::kComplete) break;
@@ -45,11 +41,14 @@ Task<std::expected<const HttpRequest*, RequestFault>> ServerConnection::read_req
       may_reuse_ = false;
       break;
     }
-    if (progress == RequestParser::Progress::kNeedHead && parser_.is_empty()) {
-      const bool has_come = co_await wait_for_request();
-      if (!has_come) co_return nullptr;
+    auto ready = co_await connection_.wait_readable(deadline);
+    if (!ready && !has_begun) co_return nullptr;
+    if (!ready) {
+      co_return std::unexpected(RequestFault{.status = 408, .message = "the request did not arrive in time"});
     }
-    auto more = co_await read_more();
+    if (!has_begun) deadline = Deadline::after(limits_.header_timeout);
+    has_begun = true;
+    auto more = read_more();
     if (!more) {
       if (more.error().status == kNobodyThere) co_return nullptr;
       co_return std::unexpected(more.error());

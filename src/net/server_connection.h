@@ -34,8 +34,9 @@ class ServerConnection {
   const std::optional<IpAddress>& client() const { return client_; }
 
   /// The next request, valid until the next call; null where the client has ended or fallen silent
-  /// between requests. After a fault nothing more can be read. Bodies are discarded: small ones here,
-  /// larger ones by ending the connection after the answer.
+  /// between requests. Gives the loop a turn between requests that came at once. After a fault nothing more
+  /// can be read. Bodies are discarded: small ones here, larger ones by ending the connection after the
+  /// answer.
   Task<std::expected<const HttpRequest*, RequestFault>> read_request();
 
   /// Sends an answer's head and as much of its body as is in memory, in one call where the socket
@@ -49,8 +50,7 @@ class ServerConnection {
   Task<void> close_orderly();
 
  private:
-  Task<bool> wait_for_request();
-  Task<std::expected<RequestParser::Progress, RequestFault>> read_more();
+  std::expected<RequestParser::Progress, RequestFault> read_more();
   bool must_not_wait_for_body() const;
 
   Connection connection_;
@@ -59,7 +59,6 @@ class ServerConnection {
   RequestParser parser_;
   bool is_first_ = true;
   bool may_reuse_ = true;
-  Deadline head_deadline_ = Deadline::never();
 };
 
 }  // namespace layover::net

@@ -1,6 +1,8 @@
 // A worker's thread, and the life of a client's connection on it.
 #include "proxy/worker.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <chrono>
 #include <exception>
@@ -10,8 +12,10 @@
 
 #include "base/log.h"
 #include "base/random.h"
+#include "net/offload.h"
 #include "net/response_head.h"
 #include "net/task_group.h"
+#include "net/wait.h"
 #include "proxy/error_answer.h"
 #include "proxy/exchange.h"
 #include "upstream/client.h"
@@ -19,6 +23,11 @@
 namespace layover::proxy {
 
 namespace {
+
+/// Of one loop; what fewer leave behind is too little to look for.
+constexpr std::size_t kManyConnections = 1000;
+/// Connections that end together do so within this.
+constexpr std::chrono::seconds kRestOfTheBurst{1};
 
 /// Adds one for as long as it lives.
 class Counted {
@@ -171,6 +180,7 @@ void Worker::adopt(Arrival arrival) {
 
 net::Task<void> Worker::serve(Arrival arrival) {
   const CountedConnection counted(connections_, shared_.metrics.connections(metrics::Side::kClient));
+  most_connections_ = std::max(most_connections_, connections());
   const bool is_refused = arrival.share.verdict() != ClientLimits::Verdict::kServe;
   const net::ServerLimits limits = server_limits(on_loop_->context.configuration->settings->limits);
   net::ServerConnection connection(
@@ -186,6 +196,21 @@ net::Task<void> Worker::serve(Arrival arrival) {
     co_await answer(connection, arrival.handler, **request);
   } while (connection.can_reuse());
   co_await connection.close_orderly();
+  note_connection_end();
+}
+
+void Worker::note_connection_end() {
+  const std::size_t others = connections() - 1;
+  if (most_connections_ < kManyConnections || others > most_connections_ / 4) return;
+  most_connections_ = 0;
+  on_loop_->background.spawn(give_back_memory());
+}
+
+// What many connections held lies among what is still used, where the allocator keeps it until it is told.
+net::Task<void> Worker::give_back_memory() {
+  co_await net::sleep_until(Deadline::after(kRestOfTheBurst));
+  most_connections_ = std::max(most_connections_, connections());
+  co_await net::offload(net::Work::kCompute, [] { return ::malloc_trim(0); });
 }
 
 net::Task<void> Worker::answer(net::ServerConnection& connection, const RequestHandler& handler,

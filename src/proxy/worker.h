@@ -67,6 +67,8 @@ class Worker {
 
   void run();
   net::Task<void> serve(Arrival arrival);
+  void note_connection_end();
+  net::Task<void> give_back_memory();
   net::Task<void> answer(net::ServerConnection& connection, const RequestHandler& handler,
                          const net::HttpRequest& request);
   net::Task<void> answer_fault(net::ServerConnection& connection, const net::RequestFault& fault);
@@ -81,6 +83,7 @@ class Worker {
   OnLoop* on_loop_ = nullptr;                    // the loop's thread only
   std::atomic<std::size_t> connections_{0};
   std::atomic<std::size_t> requests_{0};
+  std::size_t most_connections_ = 0;  // since memory was last given back; the loop's thread only
   std::thread thread_;
 };
 

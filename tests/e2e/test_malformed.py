@@ -84,6 +84,8 @@ REQUEST_LINES = {
     "an unknown method": (b"BREW /v2/ HTTP/1.1\r\n" + HOST + b"\r\n", 501),
     "a NUL in the target": (b"GET /v2/\0 HTTP/1.1\r\n" + HOST + b"\r\n", 400),
     "TLS on a plain port": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(100)), 400),
+    "the preface of HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9), 505),
+    "nothing but empty lines": (b"\r\n" * 100_000, 400),
     "binary noise": (bytes(range(128, 256)) * 4 + b"\r\n\r\n", 400),
 }
 
@@ -191,6 +193,22 @@ def test_a_thousand_pipelined_requests_are_answered_in_order(layover):
     assert statuses(layover, request) == [*(status for _, status in chosen), 200]
 
 
+def test_some_empty_lines_before_a_request_are_ignored(layover):
+    assert statuses(layover, b"\r\n" * 10 + OK[:-2] + b"Connection: close\r\n\r\n") == [200]
+
+
+@pytest.mark.parametrize("body", [b"Content-Length: 4\r\n\r\nbody", b"Content-Length: 60000\r\n\r\n" + b"b" * 60_000],
+                         ids=["small", "larger"])
+def test_a_body_that_comes_with_a_get_is_read_and_counts_for_nothing(layover, body):
+    request = OK[:-2] + body + OK[:-2] + b"Connection: close\r\n\r\n"
+    assert statuses(layover, request) == [200, 200]
+
+
+def test_a_large_body_that_comes_with_a_get_ends_the_connection_after_the_answer(layover):
+    request = OK[:-2] + b"Content-Length: 10000000\r\n\r\n" + b"b" * 200_000
+    assert statuses(layover, request) == [200]
+
+
 def test_a_request_may_arrive_in_single_bytes(layover):
     with socket.create_connection(("127.0.0.1", layover.port), timeout=5) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -199,8 +217,9 @@ def test_a_request_may_arrive_in_single_bytes(layover):
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
 
 
-@pytest.mark.parametrize("opening", [b"", b"GET /v2/ HTTP/1.1\r\n"], ids=["silent", "endless"])
-def test_a_client_that_never_finishes_its_request_is_cut_off(layover, opening):
+@pytest.mark.parametrize("opening, more", [(b"", b""), (b"GET /v2/ HTTP/1.1\r\n", b"X-Slow: 1\r\n"), (b"\r\n", b"\r\n")],
+                         ids=["silent", "endless", "empty-lines"])
+def test_a_client_that_never_finishes_its_request_is_cut_off(layover, opening, more):
     """A slow loris sends a header line now and then; header_timeout is 1 s here."""
     began = time.monotonic()
     with socket.create_connection(("127.0.0.1", layover.port), timeout=0.3) as connection:
@@ -211,8 +230,7 @@ def test_a_client_that_never_finishes_its_request_is_cut_off(layover, opening):
             try:
                 answer = connection.recv(65536)
             except TimeoutError:
-                if opening:
-                    connection.sendall(b"X-Slow: 1\r\n")
+                connection.sendall(more)
             except OSError:
                 answer = b""
     assert time.monotonic() - began > 0.8

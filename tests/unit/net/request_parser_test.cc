@@ -158,6 +158,16 @@ TEST_CASE("a tunnel is never entered") {
 
 TEST_CASE("empty lines before a request are passed over") {
   CHECK(read_every_way("\r\n\r\n" + get("")).requests.size() == 1);
+  std::string lines;
+  for (int i = 0; i < 16; ++i) lines += "\r\n";
+  CHECK(read_every_way(lines + get("") + lines + get("")).requests.size() == 2);
+}
+
+TEST_CASE("nothing but empty lines is no request") {
+  std::string lines;
+  for (int i = 0; i < 17; ++i) lines += "\r\n";
+  CHECK(read_every_way(lines).fault == 400);
+  CHECK(read_every_way(get("") + lines + get("")).fault == 400);
 }
 
 TEST_CASE("messages whose end two readers could see in different places are refused") {
@@ -277,7 +287,10 @@ TEST_CASE("a body's trailer is bounded too") {
 
 TEST_CASE("an idle parser keeps no memory of what it has read") {
   RequestParser parser(32_KiB);
-  REQUIRE(parser.feed(get("")) == Progress::kComplete);
+  const std::string target = "/" + std::string(500, 'a');
+  REQUIRE(parser.feed("GET " + target + " HTTP/1.1\r\nHost: h\r\n\r\n") == Progress::kComplete);
+  CHECK(parser.request().target == target);
   CHECK(parser.next() == Progress::kNeedHead);
   CHECK(parser.is_empty());
+  CHECK(parser.request().target.capacity() == std::string().capacity());
 }

@@ -120,7 +120,28 @@ Task<std::string> drain(SocketPair& pair) {
   co_return all;
 }
 
+/// Counts the turns that the loop gives to others until `log` is written.
+Task<int> count_turns(const Log& log) {
+  int turns = 0;
+  for (; log.empty(); ++turns) co_await net::next_turn();
+  co_return turns;
+}
+
 }  // namespace
+
+TEST_CASE("many requests that come together leave turns to others") {
+  TestLoop loop;
+  SocketPair pair;
+  std::string requests;
+  for (int i = 0; i < 100; ++i) requests += get("/");
+  pair.send(requests);
+  pair.end();
+  TaskGroup group(loop.loop());
+  Log log;
+  group.spawn(note_log(serve(loop.loop(), pair.take(), kPatient), log));
+  CHECK(loop.run(count_turns(log)) >= 99);
+  CHECK(log.size() == 101);
+}
 
 TEST_CASE("requests that come together are answered in order") {
   TestLoop loop;
@@ -175,6 +196,23 @@ TEST_CASE("a head that trickles in is not given more time with each byte") {
   }
   CHECK(pair.has_ended());
   CHECK(Deadline::Clock::now() - begun >= milliseconds(50));
+  pair.end();
+  CHECK(loop.run_until([&] { return !log.empty(); }));
+  CHECK(log == Log{"fault 408"});
+}
+
+TEST_CASE("empty lines before a request give it no more time") {
+  TestLoop loop;
+  SocketPair pair;
+  TaskGroup group(loop.loop());
+  Log log;
+  group.spawn(note_log(serve(loop.loop(), pair.take(), with_header_timeout(milliseconds(60))), log));
+  for (int i = 0; !pair.has_ended() && i < 12; ++i) {
+    pair.send("\r\n");
+    loop.run_for(milliseconds(10));
+    (void)pair.received();
+  }
+  CHECK(pair.has_ended());
   pair.end();
   CHECK(loop.run_until([&] { return !log.empty(); }));
   CHECK(log == Log{"fault 408"});
