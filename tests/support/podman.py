@@ -21,6 +21,13 @@ events_logger = "file"
 lock_type = "file"
 tmp_dir = "{directory}/tmp"
 """
+_PARTIAL = """[storage]
+driver = "overlay"
+graphroot = "{directory}/root"
+runroot = "{directory}/run"
+[storage.options]
+pull_options = {{enable_partial_images = "true", use_hard_links = "false", ostree_repos = ""}}
+"""
 
 
 class Store:
@@ -90,3 +97,23 @@ class Podman(Store):
             return self.buildah("run", "--isolation", "chroot", name, "--", *command).stdout
         finally:
             self.buildah("rm", name)
+
+
+class PartialPodman(Podman):
+    """With overlay storage and partial pulls: of a layer in zstd:chunked it asks for those chunks alone that it
+    does not have, many ranges at once."""
+
+    def __init__(self, directory, registry, port, environment):
+        super().__init__(directory, registry, port, environment)
+        settings = self.directory / "storage.conf"
+        settings.write_text(_PARTIAL.format(directory=self.directory))
+        self._storage = []
+        self._environment["CONTAINERS_STORAGE_CONF"] = str(settings)
+
+    def files_of(self, image):
+        """path -> content of all files of an image."""
+        root = Path(self.podman("image", "mount", image).stdout.strip())
+        try:
+            return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        finally:
+            self.podman("image", "unmount", image)
