@@ -85,7 +85,8 @@ Cache::Cache(std::unique_ptr<Directory> directory, std::unique_ptr<Index> index,
       metrics_(metrics),
       options_(std::move(options)),
       budget_(directory_->files(), *index_, directory_->path(), options_.space),
-      committer_(*directory_, *index_, writer_, budget_, clock_) {}
+      committer_(*directory_, *index_, writer_, budget_, clock_),
+      store_health_(directory_->path(), metrics_) {}
 
 void Cache::count_evicted(std::size_t objects, Bytes bytes) {
   metrics_.evicted_objects().add(objects);

@@ -22,6 +22,7 @@
 #include "cache/index_writer.h"
 #include "cache/reader.h"
 #include "cache/source.h"
+#include "cache/store_health.h"
 #include "cache/touches.h"
 #include "config/settings.h"
 #include "metrics/metrics.h"
@@ -113,6 +114,7 @@ class Cache {
   DiskBudget budget_;
   Committer committer_;
   ExtraStreams extra_streams_;
+  StoreHealth store_health_;
   net::KeyedTable<FillKey, FillState, FillKeyHash> fills_;
   net::KeyedTable<FillKey, Distrust, FillKeyHash> distrusted_;
   net::KeyedTable<FillKey, PendingTags, FillKeyHash> pending_tags_;
@@ -129,7 +131,7 @@ class LoopCache {
         housekeeping_(loop) {}
 
   /// For GET. `deadline` bounds everything before the first byte. Errors: upstream's refusal with its
-  /// answer, an outage, or the disk.
+  /// answer, or an outage. What the disk cannot give or take comes from upstream. Outlives what it opens.
   net::Task<Result<Opened>> open(ContentRequest request, Deadline deadline);
   /// For HEAD: never starts a download.
   net::Task<Result<Described>> describe(ContentRequest request, Deadline deadline);
@@ -175,6 +177,8 @@ class LoopCache {
   net::Task<Result<std::optional<Opened>>> open_stored(const ContentRequest& request, Stored stored,
                                                        Deadline deadline);
   net::Task<Result<void>> drop_damaged(const oci::Digest& digest);
+  net::Task<Result<Opened>> open_uncached(const ContentRequest& request, Error reason, Deadline deadline);
+  OwnWay own_way(const ContentRequest& request, std::shared_ptr<HandOver> hand_over);
   net::Task<Result<std::optional<Opened>>> open_fill(const ContentRequest& request, Deadline deadline);
   std::vector<PutTag> take_pending_tags(const FillKey& key, const Scope& scope);
   net::Task<Result<bool>> join(const ContentRequest& request, FillState& fill, Deadline deadline);
@@ -184,9 +188,10 @@ class LoopCache {
 
   class Ending;
   net::Task<void> run_fill_body(std::shared_ptr<FillState> state, std::shared_ptr<Source> source,
-                                FetchLimits limits, Deadline deadline);
+                                FetchLimits limits, std::shared_ptr<HandOver> hand_over, Deadline deadline);
   net::Task<void> run_fill(std::shared_ptr<FillState> state, std::shared_ptr<Source> source,
-                           FetchLimits limits, Deadline deadline);
+                           FetchLimits limits, std::shared_ptr<HandOver> hand_over, Deadline deadline);
+  void note_not_downloaded(const FillState& state, Source& source, const Error& error);
   net::Task<Result<void>> download(std::shared_ptr<FillState> state, FillRun& run, Deadline deadline);
 
   Cache& cache_;

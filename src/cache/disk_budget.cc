@@ -19,7 +19,6 @@ namespace {
 constexpr std::uint64_t kStep = std::uint64_t{16} << 20;
 /// How old the file system's figure may be, and how long unlinked bytes may take to become free.
 constexpr std::chrono::seconds kFigureAge{1};
-constexpr std::chrono::seconds kComplaintInterval{60};
 constexpr std::int64_t kPlenty = std::numeric_limits<std::int64_t>::max() / 4;
 
 std::uint64_t above(std::uint64_t a, std::uint64_t b) { return a > b ? a - b : 0; }
@@ -60,11 +59,13 @@ DiskBudget::DiskBudget(FileSystem& files, const Index& index, std::string path, 
       index_(index),
       path_(std::move(path)),
       max_size_(limits.max_size.count),
-      min_free_(limits.min_free.count) {}
+      min_free_(limits.min_free.count),
+      max_object_(limits.max_object.count) {}
 
 void DiskBudget::set_limits(SpaceLimits limits) {
   max_size_.store(limits.max_size.count, std::memory_order_relaxed);
   min_free_.store(limits.min_free.count, std::memory_order_relaxed);
+  max_object_.store(limits.max_object.count, std::memory_order_relaxed);
   {
     const std::lock_guard lock(mutex_);
     refreshed_ = {};
@@ -87,9 +88,11 @@ net::Task<Result<void>> DiskBudget::reserve(Reservation& reservation, Bytes size
     }
     switch (try_grow(reservation, more, entry.get())) {
       case Verdict::kGranted: co_return Result<void>{};
-      case Verdict::kNever:
-        co_return refuse(size, max_size() > 0 && size.count > max_size() ? "that is more than cache.max_size"
-                                                                         : "there is nothing left to evict");
+      case Verdict::kNever: co_return refuse(size, "there is nothing left to evict");
+      case Verdict::kTooLarge:
+        co_return failure(ErrorCode::kTooLarge, ErrorSource::kSelf,
+                          fmt::format("{} bytes are more than cache.max_size ({} bytes) has room for",
+                                      size.count, max_size()));
       case Verdict::kWait: break;
     }
     if (deadline.has_passed()) co_return refuse(size, "eviction has not made it in time");
@@ -130,7 +133,7 @@ DiskBudget::Verdict DiskBudget::verdict_locked(const Reservation& reservation, s
   const bool leaves_free = min_free() == 0 || static_cast<std::int64_t>(more) <= disk_room_;
   if (fits && leaves_free) return Verdict::kGranted;
   if (limit > 0 && reservation.size_ + more > above(limit, index_.used_with_small().count)) {
-    return Verdict::kNever;
+    return Verdict::kTooLarge;
   }
   std::uint64_t held_by_waiting = 0;
   for (const Waiting* waiting : waiting_) held_by_waiting += waiting->held;
@@ -295,21 +298,12 @@ void DiskBudget::note_unlinked(Bytes bytes) {
   unlinked_at_ = Deadline::Clock::now();
 }
 
-std::unexpected<Error> DiskBudget::refuse(Bytes size, std::string_view why) {
-  Error error(ErrorCode::kNoSpace, ErrorSource::kDisk,
-              fmt::format("the cache has no room for {} bytes: {}", size.count, why));
-  const auto now = Deadline::Clock::now();
-  bool must_complain = false;
-  {
-    const std::lock_guard lock(mutex_);
-    must_complain = complained_ == Deadline::Clock::time_point{} || now - complained_ >= kComplaintInterval;
-    if (must_complain) complained_ = now;
-  }
-  if (must_complain) {
-    log_warning("{} (cache.max_size is {} bytes, of which {} are used; cache.min_free is {} bytes)",
-                error.message(), max_size(), used().count, min_free());
-  }
-  return std::unexpected(std::move(error));
+std::unexpected<Error> DiskBudget::refuse(Bytes size, std::string_view why) const {
+  return failure(
+      ErrorCode::kNoSpace, ErrorSource::kDisk,
+      fmt::format("the cache has no room for {} bytes: {} (cache.max_size is {} bytes, of which {} "
+                  "are used; cache.min_free is {} bytes)",
+                  size.count, why, max_size(), used().count, min_free()));
 }
 
 void Reservation::note_written(Bytes front) {

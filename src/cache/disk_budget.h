@@ -26,8 +26,9 @@ namespace layover::cache {
 
 /// 0 is no limit.
 struct SpaceLimits {
-  Bytes max_size;  // of all that the cache holds, its index included
-  Bytes min_free;  // what others are left on the file system
+  Bytes max_size;      // of all that the cache holds, its index included
+  Bytes min_free;      // what others are left on the file system
+  Bytes max_object{};  // of one blob; what is larger is not stored
 };
 
 /// What eviction has to bring.
@@ -46,7 +47,8 @@ class DiskBudget {
   DiskBudget(FileSystem& files, const Index& index, std::string path, SpaceLimits limits);
 
   /// Makes `reservation` at least `size` bytes large, waiting for room until `deadline` at most. kNoSpace
-  /// where eviction cannot make that room. Loop thread; the owner of the task owns the reservation.
+  /// where eviction cannot make that room; kTooLarge, of ourselves, where an empty cache had none. Loop
+  /// thread; the owner of the task owns the reservation.
   net::Task<Result<void>> reserve(Reservation& reservation, Bytes size, Deadline deadline);
   /// Counts bytes that are on the disk already and that the index counts no more in a moment.
   Reservation hold(Bytes bytes);
@@ -71,13 +73,17 @@ class DiskBudget {
 
   /// All that counts against max_size.
   Bytes used() const;
-  SpaceLimits limits() const { return {.max_size = Bytes{max_size()}, .min_free = Bytes{min_free()}}; }
+  SpaceLimits limits() const {
+    return {.max_size = Bytes{max_size()},
+            .min_free = Bytes{min_free()},
+            .max_object = Bytes{max_object_.load(std::memory_order_relaxed)}};
+  }
   /// From now on; what is above them is evicted.
   void set_limits(SpaceLimits limits);
 
  private:
   friend class Reservation;
-  enum class Verdict { kGranted, kWait, kNever };
+  enum class Verdict { kGranted, kWait, kNever, kTooLarge };
   /// A reservation that waits: for how much more, how much it has, and its place among those that wait.
   struct Waiting {
     std::uint64_t wanted;
@@ -92,7 +98,7 @@ class DiskBudget {
   bool refresh();
   void give_back(std::uint64_t bytes, std::uint64_t unwritten);
   void note_written(std::uint64_t bytes);
-  std::unexpected<Error> refuse(Bytes size, std::string_view why);
+  std::unexpected<Error> refuse(Bytes size, std::string_view why) const;
   std::uint64_t used_locked() const;
   std::uint64_t wanted_locked() const;
   Verdict verdict_locked(const Reservation& reservation, std::uint64_t more, const WaitingEntry* own) const;
@@ -106,6 +112,7 @@ class DiskBudget {
   const std::string path_;
   std::atomic<std::uint64_t> max_size_;
   std::atomic<std::uint64_t> min_free_;
+  std::atomic<std::uint64_t> max_object_;
   const std::shared_ptr<net::Signal> room_ = std::make_shared<net::Signal>();
   const std::shared_ptr<net::Signal> pressure_ = std::make_shared<net::Signal>();
 
@@ -123,7 +130,6 @@ class DiskBudget {
   Deadline::Clock::time_point refreshed_{};
   std::uint64_t unlinked_ = 0;  // evicted a moment ago, perhaps not free yet
   Deadline::Clock::time_point unlinked_at_{};
-  Deadline::Clock::time_point complained_{};
 };
 
 /// Bytes promised to one download; given back by its end, on any thread.

@@ -73,6 +73,13 @@ void FillFetcher::start(std::unique_ptr<SourceStream> first) {
   if (takes_ranges_ && limits_.streams > 1) tasks_.spawn(tend());
 }
 
+void FillFetcher::start_missing(std::optional<Bytes> size, Extents there,
+                                std::unique_ptr<SourceStream> first) {
+  plan_.set_size(size);
+  plan_.set_received(std::move(there));
+  if (const auto missing = plan_.free_from(0)) spawn(*missing, std::move(first));
+}
+
 net::Task<Result<std::vector<Chunk>>> FillFetcher::next() {
   while (received_.empty() && !is_whole() && !failure_) co_await has_received_.wait();
   // What has come before a failure is as good as any.

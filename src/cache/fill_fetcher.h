@@ -66,6 +66,9 @@ class FillFetcher {
 
   /// `first` brings the content from its first byte. Once.
   void start(std::unique_ptr<SourceStream> first);
+  /// Instead of start(): brings what `there` lacks, in order. `first`, where given, brings the content from
+  /// its first byte.
+  void start_missing(std::optional<Bytes> size, Extents there, std::unique_ptr<SourceStream> first);
   /// Waits for chunks and gives all that have come; none: the whole content has been given. One caller.
   net::Task<Result<std::vector<Chunk>>> next();
   /// Their memory is used again.

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <list>
 #include <optional>
+#include <utility>
 
 #include "base/bytes.h"
 #include "cache/extents.h"
@@ -27,6 +28,9 @@ class FillPlan {
 
   /// Before the first stream. Without a size there is one stream, which ends where upstream does.
   void set_size(std::optional<Bytes> size) { size_ = size; }
+
+  /// What need not be brought. Before the first stream.
+  void set_received(Extents received) { received_ = std::move(received); }
 
   /// A stream that asks for `request`, which is free. It claims the first bytes of it.
   Handle start(ByteRange request);

@@ -16,16 +16,24 @@ namespace layover::cache {
 
 namespace {
 
-/// For room on the disk: less than clients wait for a first byte, so that they get a clear answer.
-constexpr std::chrono::seconds kSpacePatience{10};
+/// For room on the disk: clients that would wait longer are better off without it.
+constexpr std::chrono::seconds kSpacePatience{3};
+
+/// Whether upstream goes on without the file where a fill has ended so.
+bool is_about_storing(const Error& error) {
+  return error.source() == ErrorSource::kDisk ||
+         (error.code() == ErrorCode::kTooLarge && error.source() == ErrorSource::kSelf);
+}
 
 }  // namespace
 
 FillRun::FillRun(net::Loop& loop, std::shared_ptr<FillState> state, std::shared_ptr<Source> source,
-                 Committer& committer, FetchLimits limits, ExtraStreams& extra)
+                 Committer& committer, FetchLimits limits, ExtraStreams& extra,
+                 std::shared_ptr<HandOver> hand_over)
     : state_(std::move(state)),
       source_(std::move(source)),
       committer_(committer),
+      hand_over_(std::move(hand_over)),
       reserved_(committer.budget()),
       fetcher_(loop, *state_, *source_, limits, extra) {}
 
@@ -45,18 +53,55 @@ net::Task<Result<void>> FillRun::download(Deadline first_byte) {
   if (!opened) co_return std::unexpected(opened.error());
   const SourceHead head = (*opened)->head();
   if (auto problem = find_size_problem(head)) co_return std::unexpected(*problem);
-  const Bytes size = head.size.value_or(committer_.budget().ahead_of(Bytes{0}));
-  auto reserved = co_await committer_.budget().reserve(reserved_, size,
-                                                       earlier(first_byte, Deadline::after(kSpacePatience)));
-  if (!reserved) co_return reserved;
-  auto file = co_await open_file();
-  if (!file) co_return file;
+  auto prepared = co_await prepare(head.size, first_byte);
+  if (!prepared) {
+    *hand_over_ = {.source = source_, .stream = std::move(*opened)};
+    co_await end_uncached(prepared.error());
+  }
   state_->publish_head(head.size, head.content_type);
-
+  if (!prepared) co_return prepared;
   fetcher_.start(std::move(*opened));
   auto stored = co_await store_all();
-  if (!stored) co_return stored;
-  co_return verify();
+  if (stored) co_return verify();
+  if (is_about_storing(stored.error())) co_await end_uncached(stored.error());
+  co_return stored;
+}
+
+net::Task<Result<void>> FillRun::prepare(std::optional<Bytes> size, Deadline first_byte) {
+  DiskBudget& budget = committer_.budget();
+  if (auto allowed = check_limit(size.value_or(Bytes{})); !allowed) co_return allowed;
+  auto reserved = co_await budget.reserve(reserved_, size.value_or(budget.ahead_of(Bytes{0})),
+                                          earlier(first_byte, Deadline::after(kSpacePatience)));
+  if (!reserved) co_return reserved;
+  co_return co_await open_file();
+}
+
+Result<void> FillRun::check_limit(Bytes size) const {
+  const Bytes limit = committer_.budget().limits().max_object;
+  if (limit.count == 0 || size <= limit || state_->kind() == ContentKind::kManifest) return {};
+  return failure(ErrorCode::kTooLarge, ErrorSource::kSelf,
+                 fmt::format("{} has {} bytes, more than cache.max_object ({} bytes)",
+                             state_->key().digest.to_string(), size.count, limit.count));
+}
+
+// What is in the file and not hashed yet is hashed first, as far as it can be read: readers go on from there.
+net::Task<void> FillRun::end_uncached(Error reason) {
+  bool is_readable = true;
+  while (store_ && is_readable && store_->has_more_to_hash()) {
+    auto hashed = co_await store({});
+    is_readable = hashed.has_value();
+  }
+  if (store_) {
+    state_->publish_uncached({.reason = std::move(reason),
+                              .in_file = store_->extents(),
+                              .hashed = store_->hashed(),
+                              .hasher = store_->hasher()});
+  } else {
+    state_->publish_uncached({.reason = std::move(reason),
+                              .in_file = {},
+                              .hashed = 0,
+                              .hasher = Hasher(state_->key().digest.algorithm())});
+  }
 }
 
 std::optional<Error> FillRun::find_size_problem(const SourceHead& head) const {
@@ -120,6 +165,7 @@ net::Task<Result<void>> FillRun::store_all() {
 net::Task<Result<void>> FillRun::reserve_for(const std::vector<Chunk>& chunks) {
   std::uint64_t needed = 0;
   for (const Chunk& chunk : chunks) needed = std::max(needed, chunk.range().end);
+  if (auto allowed = check_limit(Bytes{needed}); !allowed) co_return allowed;
   if (needed <= reserved_.size().count) co_return Result<void>{};
   DiskBudget& budget = committer_.budget();
   const Bytes size = budget.ahead_of(Bytes{needed});

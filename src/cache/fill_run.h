@@ -15,6 +15,7 @@
 #include "cache/fill_state.h"
 #include "cache/fill_store.h"
 #include "cache/source.h"
+#include "cache/uncached_stream.h"
 #include "net/task.h"
 
 namespace layover::cache {
@@ -26,12 +27,13 @@ inline constexpr Bytes kMaxManifest = 8_MiB;
 class FillRun {
  public:
   FillRun(net::Loop& loop, std::shared_ptr<FillState> state, std::shared_ptr<Source> source,
-          Committer& committer, FetchLimits limits, ExtraStreams& extra);
+          Committer& committer, FetchLimits limits, ExtraStreams& extra, std::shared_ptr<HandOver> hand_over);
   /// Cancelled midway, it leaves no file behind.
   ~FillRun();
 
-  /// Downloads and verifies. `first_byte` bounds the time to upstream's answer. The result is also
-  /// published to the readers; the error of a wrong digest is kDigestMismatch.
+  /// Downloads and verifies. `first_byte` bounds the time to upstream's answer. The error of a wrong digest
+  /// is kDigestMismatch. Where the disk cannot take the content, or it is over a limit on its size, that is
+  /// the error, and has been published to the readers as the fill's uncached end.
   net::Task<Result<void>> download(Deadline first_byte);
   /// Makes the verified download part of the cache: after this the index has it.
   net::Task<Result<void>> commit();
@@ -53,16 +55,21 @@ class FillRun {
     std::string path_;
   };
 
+  net::Task<Result<void>> prepare(std::optional<Bytes> size, Deadline first_byte);
   net::Task<Result<void>> open_file();
   net::Task<Result<void>> store_all();
   net::Task<Result<void>> reserve_for(const std::vector<Chunk>& chunks);
   net::Task<Result<void>> store(std::vector<Chunk> chunks);
   Result<void> verify();
+  net::Task<void> end_uncached(Error reason);
+  Result<void> check_limit(Bytes size) const;
   std::optional<Error> find_size_problem(const SourceHead& head) const;
 
   std::shared_ptr<FillState> state_;
   std::shared_ptr<Source> source_;
   Committer& committer_;
+
+  const std::shared_ptr<HandOver> hand_over_;
 
   std::string path_;  // of the partial file; empty once it is renamed or removed
   Reservation reserved_;

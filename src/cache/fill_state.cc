@@ -72,8 +72,18 @@ void FillState::publish_verified(Bytes size) {
 void FillState::publish_failure(Error error) {
   {
     const std::lock_guard lock(mutex_);
-    if (view_.is_verified || view_.failure) return;
+    if (view_.is_verified || view_.uncached || view_.failure) return;
     view_.failure = std::move(error);
+    are_admissions_open_ = false;
+  }
+  progress_->notify();
+}
+
+void FillState::publish_uncached(UncachedEnd end) {
+  {
+    const std::lock_guard lock(mutex_);
+    written_ = end.in_file;
+    view_.uncached = std::make_shared<const UncachedEnd>(std::move(end));
     are_admissions_open_ = false;
   }
   progress_->notify();

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/unique_fd.h"
 #include "cache/extents.h"
+#include "cache/hasher.h"
 #include "cache/index.h"
 #include "cache/index_records.h"
 #include "cache/scope.h"
@@ -37,13 +38,23 @@ struct FillKeyHash {
   }
 };
 
+/// How far a fill had come when it turned out that the disk cannot take the rest: its readers have what is
+/// in the file, and go on by themselves. Immutable.
+struct UncachedEnd {
+  Error reason;
+  Extents in_file;
+  std::uint64_t hashed = 0;  // bytes from the start, all of them in the file
+  Hasher hasher;             // of those
+};
+
 /// What a reader sees of a fill at one moment.
 struct FillView {
   bool has_head = false;      // upstream has answered
   std::optional<Bytes> size;  // nothing while upstream does not say; known in any case once verified
   bool is_verified = false;
   std::optional<Error> failure;
-  int fd = -1;  // open as long as the FillState lives
+  std::shared_ptr<const UncachedEnd> uncached;  // null unless the fill has ended so
+  int fd = -1;                                  // open as long as the FillState lives
 };
 
 /// Shared (shared_ptr) by the run and its readers on any loop; thread-safe; may die on any thread.
@@ -72,6 +83,8 @@ class FillState {
   void publish_written(std::span<const ByteRange> ranges);
   void publish_verified(Bytes size);
   void publish_failure(Error error);
+  /// The file takes no more. Comes before the head where that is known by then.
+  void publish_uncached(UncachedEnd end);
   /// No more admissions: gives all scopes that were admitted. Called once, for the commit.
   std::set<std::pair<Scope, ContentKind>> close_admissions();
   /// The tags to record with the commit.

@@ -26,6 +26,9 @@ class FillStore {
   Result<void> store(std::vector<Chunk>& chunks);
   /// So many bytes from the start are hashed.
   std::uint64_t hashed() const { return hashed_; }
+  /// What is in the file.
+  const Extents& extents() const { return written_; }
+  const Hasher& hasher() const { return hasher_; }
   /// Bytes that are in the file.
   std::uint64_t written() const { return written_.total(); }
   /// What is written follows on what is hashed: store() has something to do even without chunks.

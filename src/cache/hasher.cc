@@ -22,6 +22,12 @@ Hasher::Hasher(oci::Algorithm algorithm) : algorithm_(algorithm), context_(EVP_M
   }
 }
 
+Hasher::Hasher(const Hasher& other) : algorithm_(other.algorithm_), context_(EVP_MD_CTX_new()) {
+  if (EVP_MD_CTX_copy_ex(context_.get(), other.context_.get()) != 1) {
+    throw std::runtime_error("OpenSSL cannot copy a hash");
+  }
+}
+
 void Hasher::update(std::span<const std::byte> bytes) {
   EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size());
 }

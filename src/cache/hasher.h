@@ -14,6 +14,10 @@ namespace layover::cache {
 class Hasher {
  public:
   explicit Hasher(oci::Algorithm algorithm);
+  /// A copy goes on from the same bytes by itself.
+  Hasher(const Hasher& other);
+  Hasher(Hasher&&) noexcept = default;
+  Hasher& operator=(Hasher&&) noexcept = default;
 
   void update(std::span<const std::byte> bytes);
   /// The digest of everything so far; ends the hasher.

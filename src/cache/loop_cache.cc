@@ -51,6 +51,9 @@ net::Task<Result<Opened>> LoopCache::open(ContentRequest request, Deadline deadl
     // Another registry's copy proves nothing about this one: then only its own download does.
     if (stored.content && (stored.grant || stored.has_origin)) {
       auto opened = co_await open_stored(request, std::move(stored), deadline);
+      if (!opened && opened.error().source() == ErrorSource::kDisk) {
+        co_return co_await open_uncached(request, opened.error(), deadline);
+      }
       if (!opened) co_return std::unexpected(opened.error());
       if (*opened) co_return std::move(**opened);
     }
@@ -230,7 +233,8 @@ net::Task<Result<std::optional<Opened>>> LoopCache::open_fill(const ContentReque
     return std::make_shared<FillState>(key, request.scope, request.kind);
   });
   if (!fill) co_return std::optional<Opened>();
-  Reader reader(fill, cache_.metrics_.fill_readers());
+  const auto hand_over = is_new ? std::make_shared<HandOver>() : nullptr;
+  Reader reader(fill, cache_.metrics_.fill_readers(), own_way(request, hand_over));
   // A verified fill only waits for its commit: whoever comes now is served what is here already.
   const auto how = is_new                     ? metrics::CacheResult::kMiss
                    : fill->view().is_verified ? metrics::CacheResult::kHit
@@ -240,7 +244,7 @@ net::Task<Result<std::optional<Opened>>> LoopCache::open_fill(const ContentReque
     for (PutTag& tag : take_pending_tags(key, request.scope)) fill->record_when_stored(std::move(tag));
     // Short of the budget, so that who waits for the first byte hears what the trouble is.
     const FetchLimits limits{.streams = request.streams, .patience = request.times->first_byte_budget / 2};
-    fills_.spawn(run_fill(fill, request.source(), limits, deadline));
+    fills_.spawn(run_fill(fill, request.source(), limits, hand_over, deadline));
   } else if (!fill->is_admitted(request.scope, request.kind)) {
     auto joined = co_await join(request, *fill, deadline);
     if (!joined) co_return std::unexpected(joined.error());
@@ -258,8 +262,44 @@ net::Task<Result<std::optional<Opened>>> LoopCache::open_fill(const ContentReque
     if (is_repairable || was_abandoned) co_return std::optional<Opened>();
     co_return std::unexpected(head.error());
   }
-  co_return std::optional(
-      Opened{.how = how, .media_type = fill->media_type(), .memory = {}, .reader = std::move(reader)});
+  co_return std::optional(Opened{.how = reader.is_bypassing() ? metrics::CacheResult::kBypass : how,
+                                 .media_type = fill->media_type(),
+                                 .memory = {},
+                                 .reader = std::move(reader)});
+}
+
+OwnWay LoopCache::own_way(const ContentRequest& request, std::shared_ptr<HandOver> hand_over) {
+  const FillKey key{.registry = request.scope.registry, .digest = request.digest};
+  return {
+      .loop = &loop_,
+      .files = &cache_.directory().files(),
+      .patience = request.times->first_byte_budget / 2,
+      .extra = &cache_.extra_streams_,
+      .source = request.source,
+      .hand_over = std::move(hand_over),
+      .note_mismatch = [this, key](bool is_registry_to_blame) { note_mismatch(key, is_registry_to_blame); }};
+}
+
+// For this request alone, from upstream's answer to it: a fill that ends before it has begun.
+net::Task<Result<Opened>> LoopCache::open_uncached(const ContentRequest& request, Error reason,
+                                                   Deadline deadline) {
+  const FillKey key{.registry = request.scope.registry, .digest = request.digest};
+  auto trusted = check_distrust(key);
+  if (!trusted) co_return std::unexpected(trusted.error());
+  log_debug("{} is passed on from upstream: {}", request.digest.to_string(), reason.describe());
+  auto source = request.source();
+  auto stream = co_await source->open({}, deadline);
+  if (!stream) co_return std::unexpected(stream.error());
+  const SourceHead head = (*stream)->head();
+  const auto fill = std::make_shared<FillState>(key, request.scope, request.kind);
+  fill->publish_uncached(
+      {.reason = std::move(reason), .in_file = {}, .hashed = 0, .hasher = Hasher(key.digest.algorithm())});
+  fill->publish_head(head.size, head.content_type);
+  auto hand_over = std::make_shared<HandOver>(std::move(source), std::move(*stream));
+  co_return Opened{.how = metrics::CacheResult::kBypass,
+                   .media_type = head.content_type,
+                   .memory = {},
+                   .reader = Reader(fill, cache_.metrics_.fill_readers(), own_way(request, hand_over))};
 }
 
 bool LoopCache::holds(const Scope& scope, const oci::Digest& digest, ContentKind kind) {
@@ -324,7 +364,8 @@ net::Task<Result<bool>> LoopCache::join(const ContentRequest& request, FillState
     co_return std::unexpected(head.error());
   }
   if (fill.admit(request.scope, request.kind)) co_return true;
-  if (fill.view().failure) co_return false;
+  const FillView view = fill.view();
+  if (view.failure || view.uncached) co_return false;
   std::vector<Change> changes;
   changes.emplace_back(grant_of(request, head->content_type));
   auto written = co_await writer().write(std::move(changes));

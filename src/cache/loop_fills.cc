@@ -42,9 +42,10 @@ class LoopCache::Ending {
 };
 
 net::Task<void> LoopCache::run_fill(std::shared_ptr<FillState> state, std::shared_ptr<Source> source,
-                                    FetchLimits limits, Deadline deadline) {
+                                    FetchLimits limits, std::shared_ptr<HandOver> hand_over,
+                                    Deadline deadline) {
   try {
-    co_await run_fill_body(std::move(state), std::move(source), limits, deadline);
+    co_await run_fill_body(std::move(state), std::move(source), limits, std::move(hand_over), deadline);
   } catch (const std::exception& bug) {
     // Its readers have been told by Ending; the others go on.
     log_error("a download failed in a way that is a bug, please report it: {}", bug.what());
@@ -52,34 +53,42 @@ net::Task<void> LoopCache::run_fill(std::shared_ptr<FillState> state, std::share
 }
 
 net::Task<void> LoopCache::run_fill_body(std::shared_ptr<FillState> state, std::shared_ptr<Source> source,
-                                         FetchLimits limits, Deadline deadline) {
+                                         FetchLimits limits, std::shared_ptr<HandOver> hand_over,
+                                         Deadline deadline) {
   Ending ending(cache_, state);
-  FillRun run(loop_, state, source, cache_.committer_, limits, cache_.extra_streams_);
+  FillRun run(loop_, state, source, cache_.committer_, limits, cache_.extra_streams_, std::move(hand_over));
   auto downloaded = co_await download(state, run, deadline);
   if (!downloaded) {
-    const Error& error = downloaded.error();
-    cache_.metrics_.fills(metrics::fill_result_of(error)).add();
-    if (error.code() == ErrorCode::kDigestMismatch) note_mismatch(state->key(), source->blame());
-    if (error.source() != ErrorSource::kUpstream || !state->view().has_head) {
-      log_debug("{} from {} was not downloaded: {}", state->key().digest.to_string(),
-                state->leader().to_string(), error.describe());
-    } else {
-      log_warning("the download of {} from {} failed: {}", state->key().digest.to_string(),
-                  state->leader().to_string(), error.describe());
-    }
-    ending.because_of(error);
+    note_not_downloaded(*state, *source, downloaded.error());
+    ending.because_of(downloaded.error());
     co_return;
   }
   auto committed = co_await run.commit();
   if (!committed) {
-    log_error("{} was served but cannot be stored: {}", state->key().digest.to_string(),
+    log_debug("{} was served but cannot be stored: {}", state->key().digest.to_string(),
               committed.error().describe());
+    cache_.store_health_.note_failure(committed.error());
     cache_.metrics_.fills(metrics::FillResult::kDiskError).add();
     co_return;
   }
+  cache_.store_health_.note_success();
   cache_.metrics_.fills(metrics::FillResult::kCommitted).add();
   if (const auto distrust = cache_.distrusted_.find(state->key()))
     cache_.distrusted_.erase(state->key(), distrust);
+}
+
+void LoopCache::note_not_downloaded(const FillState& state, Source& source, const Error& error) {
+  const metrics::FillResult result = metrics::fill_result_of(error);
+  cache_.metrics_.fills(result).add();
+  if (result == metrics::FillResult::kDiskError) cache_.store_health_.note_failure(error);
+  if (error.code() == ErrorCode::kDigestMismatch) note_mismatch(state.key(), source.blame());
+  if (error.source() != ErrorSource::kUpstream || !state.view().has_head) {
+    log_debug("{} from {} was not downloaded: {}", state.key().digest.to_string(), state.leader().to_string(),
+              error.describe());
+  } else {
+    log_warning("the download of {} from {} failed: {}", state.key().digest.to_string(),
+                state.leader().to_string(), error.describe());
+  }
 }
 
 // With complete_abandoned off, the download is dropped when its last reader has left.

@@ -2,11 +2,15 @@
 #include "cache/reader.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 namespace layover::cache {
 
 namespace {
+
+/// Of content that is verified before its first byte is sent: a manifest, at most.
+constexpr Bytes kMostInMemory = 8_MiB;
 
 template <typename Enough>
 net::Task<Result<FillView>> wait_until(FillState& fill, Deadline deadline, Enough is_enough) {
@@ -27,8 +31,8 @@ net::Task<Result<FillView>> wait_until(FillState& fill, Deadline deadline, Enoug
 
 Reader::Reader(Content content) : content_(std::move(content)) {}
 
-Reader::Reader(std::shared_ptr<FillState> fill, metrics::Gauge readers)
-    : fill_(std::move(fill)), readers_(readers) {
+Reader::Reader(std::shared_ptr<FillState> fill, metrics::Gauge readers, OwnWay own_way)
+    : fill_(std::move(fill)), readers_(readers), own_way_(std::move(own_way)) {
   fill_->add_reader();
   readers_->add();
 }
@@ -48,12 +52,44 @@ net::Task<Result<void>> Reader::wait_for_head(Deadline deadline) {
 
 net::Task<Result<void>> Reader::wait_until_verified(Deadline deadline) {
   if (content_) co_return Result<void>{};
-  auto view = co_await wait_until(*fill_, deadline, [](const FillView& v) { return v.is_verified; });
+  auto view =
+      co_await wait_until(*fill_, deadline, [](const FillView& v) { return v.is_verified || v.uncached; });
   if (!view) co_return std::unexpected(view.error());
+  if (view->uncached) co_return co_await take_into_memory(deadline);
   co_return Result<void>{};
 }
 
-std::optional<Bytes> Reader::size() const { return content_ ? content_->size : fill_->view().size; }
+net::Task<Result<void>> Reader::take_into_memory(Deadline deadline) {
+  const FillView view = fill_->view();
+  if (view.size.value_or(Bytes{}) > kMostInMemory) co_return std::unexpected(view.uncached->reason);
+  std::string bytes;
+  for (;;) {
+    auto ready = co_await next_uncached(bytes.size(), std::numeric_limits<std::uint64_t>::max());
+    if (!ready) co_return std::unexpected(ready.error());
+    if (ready->empty()) break;
+    if (bytes.size() + ready->length() > kMostInMemory.count)
+      co_return std::unexpected(view.uncached->reason);
+    bytes.append(reinterpret_cast<const char*>(in_memory_.data()), in_memory_.size());
+    if (deadline.has_passed()) {
+      co_return failure(ErrorCode::kTimeout, ErrorSource::kUpstream,
+                        fill_->key().registry.str() + " did not deliver in time");
+    }
+  }
+  own_.reset();
+  whole_ = std::move(bytes);
+  co_return Result<void>{};
+}
+
+bool Reader::is_bypassing() const {
+  if (!fill_) return false;
+  const auto uncached = fill_->view().uncached;
+  return uncached && (whole_ || uncached->in_file.total() == 0);
+}
+
+std::optional<Bytes> Reader::size() const {
+  if (whole_) return Bytes{whole_->size()};
+  return content_ ? content_->size : fill_->view().size;
+}
 
 bool Reader::has_byte_at(std::uint64_t offset) const {
   return content_ ? offset < content_->size.count : fill_->readable_end(offset) > offset;
@@ -61,10 +97,11 @@ bool Reader::has_byte_at(std::uint64_t offset) const {
 
 net::Task<Result<ByteRange>> Reader::next(std::uint64_t offset, std::uint64_t end) {
   if (content_) co_return ByteRange{.begin = offset, .end = std::min(end, content_->size.count)};
+  if (own_) co_return co_await next_uncached(offset, end);
   std::optional<FillState::Want> want;
   bool has_asked = false;
   const auto has_more = [&](const FillView& view) {
-    if (view.is_verified || fill_->readable_end(offset) > offset) return true;
+    if (view.is_verified || view.uncached || fill_->readable_end(offset) > offset) return true;
     if (!want && !has_asked) {
       has_asked = true;
       if (auto wanted = fill_->want(offset)) want.emplace(std::move(*wanted));
@@ -73,7 +110,21 @@ net::Task<Result<ByteRange>> Reader::next(std::uint64_t offset, std::uint64_t en
   };
   auto view = co_await wait_until(*fill_, Deadline::never(), has_more);
   if (!view) co_return std::unexpected(view.error());
-  co_return ByteRange{.begin = offset, .end = std::max(offset, std::min(end, fill_->readable_end(offset)))};
+  const std::uint64_t readable = std::min(end, fill_->readable_end(offset));
+  if (readable <= offset && view->uncached) co_return co_await next_uncached(offset, end);
+  co_return ByteRange{.begin = offset, .end = std::max(offset, readable)};
+}
+
+net::Task<Result<ByteRange>> Reader::next_uncached(std::uint64_t offset, std::uint64_t end) {
+  in_memory_ = {};
+  const ByteRange wanted{.begin = offset, .end = end};
+  if (own_ && !own_->is_at(wanted)) own_.reset();
+  if (!own_) own_ = std::make_unique<UncachedStream>(*own_way_, fill_, wanted);
+  auto bytes = co_await own_->next();
+  if (!bytes) co_return std::unexpected(bytes.error());
+  in_memory_ = bytes->first(std::min<std::uint64_t>(bytes->size(), end - offset));
+  own_->consume(in_memory_.size());
+  co_return ByteRange{.begin = offset, .end = offset + in_memory_.size()};
 }
 
 bool Reader::may_be_cold() const { return content_ || fill_->view().is_verified; }

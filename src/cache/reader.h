@@ -1,15 +1,19 @@
 // One client's view of one content: which bytes can be sent now, and waiting for more. The same for a
-// blob that was stored long ago and for one that is being downloaded.
+// blob that was stored long ago, for one that is being downloaded, and for one that the disk cannot take.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
+#include <string>
 
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/unique_fd.h"
 #include "cache/fill_state.h"
+#include "cache/uncached_stream.h"
 #include "metrics/metrics.h"
 #include "net/task.h"
 
@@ -25,7 +29,8 @@ struct Content {
 class Reader {
  public:
   explicit Reader(Content content);
-  Reader(std::shared_ptr<FillState> fill, metrics::Gauge readers);
+  /// `own_way` is taken where the fill ends as uncached.
+  Reader(std::shared_ptr<FillState> fill, metrics::Gauge readers, OwnWay own_way);
   Reader(Reader&&) noexcept = default;
   Reader& operator=(Reader&&) = delete;
   ~Reader();
@@ -33,16 +38,23 @@ class Reader {
   /// Waits until the fill has upstream's answer; at once for stored content. The fill's failure, or
   /// kTimeout.
   net::Task<Result<void>> wait_for_head(Deadline deadline);
-  /// Waits until the whole content is verified: for what must not be answered before.
+  /// Waits until the whole content is verified: for what must not be answered before. Where it is not in the
+  /// cache it is then in memory, see whole(); the fill's error where it is too large for that.
   net::Task<Result<void>> wait_until_verified(Deadline deadline);
+  /// The content, where wait_until_verified() has taken it into memory; otherwise null.
+  const std::string* whole() const { return whole_ ? &*whole_ : nullptr; }
+  /// Nothing of what it gives is or will be in the cache.
+  bool is_bypassing() const;
   /// Nothing while the size is unknown.
   std::optional<Bytes> size() const;
   /// Whether the byte at `offset` may be sent now.
   bool has_byte_at(std::uint64_t offset) const;
   /// Waits until a byte at `offset` may be sent, and gives all that may be from there, up to `end`. Empty
-  /// at the content's verified end. Afterwards `fd()` holds the range.
+  /// at the content's verified end. Afterwards in_memory() holds the range, or where that is empty, `fd()`.
   net::Task<Result<ByteRange>> next(std::uint64_t offset, std::uint64_t end);
 
+  /// Bytes that have just come from upstream and are not in the file; valid until the next call of next().
+  std::span<const std::byte> in_memory() const { return in_memory_; }
   /// Valid after wait_for_head; stays open as long as this reader.
   int fd() const;
   /// False where the bytes have just been written: their pages are in memory. A reader that lags behind a
@@ -50,9 +62,16 @@ class Reader {
   bool may_be_cold() const;
 
  private:
+  net::Task<Result<ByteRange>> next_uncached(std::uint64_t offset, std::uint64_t end);
+  net::Task<Result<void>> take_into_memory(Deadline deadline);
+
   std::optional<Content> content_;
   std::shared_ptr<FillState> fill_;
   std::optional<metrics::Gauge> readers_;
+  std::optional<OwnWay> own_way_;
+  std::unique_ptr<UncachedStream> own_;  // once the fill has ended as uncached
+  std::span<const std::byte> in_memory_;
+  std::optional<std::string> whole_;
 };
 
 }  // namespace layover::cache

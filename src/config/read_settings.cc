@@ -35,11 +35,11 @@ void read_cache(const Value& value, const ReadContext& context, Cache& cache) {
     if (text != nullptr) cache.path = context.resolve(*text);
   }
   section.read("max_size", cache.max_size, Zero::kRefused);
+  section.read("max_object", cache.max_object, Zero::kRefused);
   if (const auto min_free = section.find("min_free")) {
     read_value(*min_free, cache.min_free.emplace(), Zero::kAllowed);
   }
   section.read("complete_abandoned", cache.complete_abandoned);
-  section.not_supported({"max_object"});
   section.finish();
 }
 

@@ -35,9 +35,10 @@ struct Admin {
 
 struct Cache {
   std::string path = "/var/lib/layover";
-  Space max_size = Space::share(80);  // of all that the cache stores; never zero
-  std::optional<Space> min_free{};    // what the cache leaves to others, as given; see min_free_of()
-  bool complete_abandoned = true;     // a fill goes on when its last client has left
+  Space max_size = Space::share(80);    // of all that the cache stores; never zero
+  std::optional<Space> min_free{};      // what the cache leaves to others, as given; see min_free_of()
+  Space max_object = Space::share(25);  // of one blob: what is larger is not stored; a share is of max_size
+  bool complete_abandoned = true;       // a fill goes on when its last client has left
 
   /// What the cache leaves free on a file system of `total` bytes: as given, else 5 GiB but no more than a
   /// twentieth of it, so that a small disk can be used.

@@ -27,7 +27,9 @@ Json show_listeners(const std::vector<Listener>& listeners) {
 }
 
 Json show_cache(const Cache& cache) {
-  Json object = {{"path", absolute(cache.path)}, {"max_size", to_string(cache.max_size)}};
+  Json object = {{"path", absolute(cache.path)},
+                 {"max_size", to_string(cache.max_size)},
+                 {"max_object", to_string(cache.max_object)}};
   if (cache.min_free) object["min_free"] = to_string(*cache.min_free);
   object["complete_abandoned"] = cache.complete_abandoned;
   return object;

@@ -109,6 +109,8 @@ FillResult fill_result_of(const Error& error) {
     case ErrorCode::kDigestMismatch: return FillResult::kMismatch;
     case ErrorCode::kShortBody: return FillResult::kShort;
     case ErrorCode::kCancelled: return FillResult::kAbandoned;
+    case ErrorCode::kTooLarge:  // for the cache, by its own limits; or for a manifest
+      return error.source() == ErrorSource::kSelf ? FillResult::kAbandoned : FillResult::kUpstreamError;
     case ErrorCode::kNoSpace:
     case ErrorCode::kIo: return FillResult::kDiskError;
     default:

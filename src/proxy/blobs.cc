@@ -177,6 +177,10 @@ net::Task<Result<void>> answer(Exchange& exchange, const Target& target, Deadlin
   if (must_verify_first(exchange.request(), reader.size())) {
     auto verified = co_await reader.wait_until_verified(reader.size() ? deadline : Deadline::never());
     if (!verified) co_return std::unexpected(verified.error());
+    if (const std::string* whole = reader.whole()) {
+      co_await send_from_memory(exchange, digest, metrics::CacheResult::kBypass, *whole);
+      co_return Result<void>{};
+    }
   }
   const auto size = reader.size();
   if (size) {

@@ -1,4 +1,5 @@
-// From the file to the socket by sendfile; what is not in memory is read by the pool first.
+// From the file to the socket by sendfile; what is not in memory is read by the pool first. What the disk
+// could not take is sent from memory.
 #include "proxy/body_sender.h"
 
 #include <fcntl.h>
@@ -20,6 +21,9 @@ namespace {
 constexpr std::uint64_t kPiece = std::uint64_t{4} << 20;
 
 net::Task<Result<void>> send_piece(Exchange& exchange, const cache::Reader& reader, ByteRange piece) {
+  if (const auto bytes = reader.in_memory(); !bytes.empty()) {
+    co_return co_await exchange.send_fetched(bytes.first(piece.length()));
+  }
   if (reader.may_be_cold() && !cache::is_in_memory(reader.fd(), piece)) {
     UniqueFd own(::fcntl(reader.fd(), F_DUPFD_CLOEXEC, 0));
     // Out of descriptors, sendfile waits for the disk itself: better than a short body.

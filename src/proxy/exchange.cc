@@ -49,9 +49,10 @@ Exchange::Exchange(WorkerContext& context, net::ServerConnection& connection, co
 
 Exchange::~Exchange() {
   record_.sent = Bytes{sent_};
-  const bool is_fetched =
-      record_.cache == metrics::CacheResult::kMiss || record_.cache == metrics::CacheResult::kNone;
-  record_.saved = Bytes{is_fetched ? 0 : sent_};
+  const bool is_fetched = record_.cache == metrics::CacheResult::kMiss ||
+                          record_.cache == metrics::CacheResult::kBypass ||
+                          record_.cache == metrics::CacheResult::kNone;
+  record_.saved = Bytes{is_fetched ? 0 : sent_ - fetched_};
   record_.duration = Deadline::Clock::now() - started_;
   if (record_.code != 0) context_.shared.metrics.count_request(record_);
   if (auto* log = request_log_of(context_.shared, *configuration_)) log_request(*log);
@@ -140,6 +141,14 @@ net::Task<bool> Exchange::send_head(net::ResponseHead head, bool more) {
 
 net::Task<Result<void>> Exchange::send_file(int fd, ByteRange range) {
   return connection_.send_file(fd, range, &sent_);
+}
+
+net::Task<Result<void>> Exchange::send_fetched(std::span<const std::byte> bytes) {
+  auto sent = co_await connection_.send({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, {});
+  if (!sent) co_return sent;
+  sent_ += bytes.size();
+  fetched_ += bytes.size();
+  co_return sent;
 }
 
 net::Task<Result<void>> Exchange::send_text(std::string_view text, bool more) {

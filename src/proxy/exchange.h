@@ -5,6 +5,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -60,6 +61,8 @@ class Exchange {
   /// once and they share a packet. False where the client has gone.
   net::Task<bool> send_head(net::ResponseHead head, bool more);
   net::Task<Result<void>> send_file(int fd, ByteRange range);
+  /// Bytes of the body that have been fetched for this request alone.
+  net::Task<Result<void>> send_fetched(std::span<const std::byte> bytes);
   net::Task<Result<void>> send_text(std::string_view text, bool more = false);
   net::Task<void> fail(const Error& error);
   net::Task<void> fail(ErrorAnswer answer);
@@ -87,6 +90,7 @@ class Exchange {
   bool is_upstream_asked_ = false;
   std::optional<metrics::Ending> ending_;
   std::uint64_t sent_ = 0;
+  std::uint64_t fetched_ = 0;  // the part of it that counts as not saved
 };
 
 }  // namespace layover::proxy

@@ -124,9 +124,14 @@ net::Task<Result<Manifest>> fetch_once(Exchange& exchange, cache::ContentRequest
   } else {
     auto verified = co_await opened->reader->wait_until_verified(deadline);
     if (!verified) co_return std::unexpected(verified.error());
-    auto bytes = co_await read_whole(*opened->reader);
-    if (!bytes) co_return std::unexpected(bytes.error());
-    manifest.bytes = std::move(*bytes);
+    if (const std::string* whole = opened->reader->whole()) {
+      manifest.how = CacheResult::kBypass;
+      manifest.bytes = *whole;
+    } else {
+      auto bytes = co_await read_whole(*opened->reader);
+      if (!bytes) co_return std::unexpected(bytes.error());
+      manifest.bytes = std::move(*bytes);
+    }
   }
   manifest.media_type = oci::choose_content_type(opened->media_type, manifest.bytes);
   co_return manifest;

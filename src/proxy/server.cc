@@ -41,8 +41,10 @@ Result<cache::SpaceLimits> limits_of(FileSystem& files, const config::Cache& cac
     return std::unexpected(
         space.error().within(fmt::format("the size of the disk for the cache in {} is unknown", cache.path)));
   }
-  return cache::SpaceLimits{.max_size = cache.max_size.of(space->total),
-                            .min_free = cache.min_free_of(space->total)};
+  const Bytes max_size = cache.max_size.of(space->total);
+  return cache::SpaceLimits{.max_size = max_size,
+                            .min_free = cache.min_free_of(space->total),
+                            .max_object = cache.max_object.of(max_size)};
 }
 
 ClientLimits::Bounds bounds_of(const config::Limits& limits, unsigned loops) {

@@ -90,6 +90,13 @@ inline net::Task<std::optional<Error>> read_range(cache::Reader& reader, ByteRan
     if (!ready) co_return ready.error();
     if (ready->empty()) break;
     std::string piece(ready->length(), '\0');
+    if (const auto bytes = reader.in_memory(); !bytes.empty()) {
+      piece.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+      into += piece;
+      if (progress != nullptr) progress->received = into.size();
+      range.begin = ready->end;
+      continue;
+    }
     const ssize_t n = ::pread(reader.fd(), piece.data(), piece.size(), static_cast<off_t>(ready->begin));
     if (n != static_cast<ssize_t>(piece.size())) {
       co_return Error(ErrorCode::kInternal, ErrorSource::kSelf, "the file does not hold what is readable");

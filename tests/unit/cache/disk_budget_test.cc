@@ -1,4 +1,4 @@
-// The limits on space hold at every moment, whatever runs at once; and what does not fit fails clearly.
+// The limits on space hold at every moment, whatever runs at once; and what does not fit is passed on.
 #include <string>
 #include <vector>
 
@@ -17,9 +17,8 @@ Got get_now(CacheFixture& fixture, const Blob& blob) {
   return fixture.get_now(fixture.request(*blob.content, blob.digest));
 }
 
-bool is_refused_for_space(const Got& got) {
-  return got.failure && got.failure->code() == ErrorCode::kNoSpace &&
-         got.failure->source() == ErrorSource::kDisk;
+bool is_passed_on(const Got& got, const Blob& blob) {
+  return got.is_whole(blob.bytes) && got.how == metrics::CacheResult::kBypass;
 }
 
 }  // namespace
@@ -63,7 +62,7 @@ TEST_CASE("max_size holds at every moment while downloads of all kinds run on se
   CHECK(fixture.files.ledger.now() == fixture.cache().index().totals().bytes);
 }
 
-TEST_CASE("a blob larger than max_size fails at once, evicts nothing, and the next small one works") {
+TEST_CASE("a blob larger than max_size is passed on at once, evicts nothing, and the next small one works") {
   CacheFixture fixture(1, true, max_size(2'000'000));
   const Blob kept(1, 500'000);
   const Blob large(2, 2'100'000);
@@ -71,19 +70,19 @@ TEST_CASE("a blob larger than max_size fails at once, evicts nothing, and the ne
   REQUIRE(get_now(fixture, kept).is_whole(kept.bytes));
   fixture.settle();
   SECTION("its size announced") {
-    const Got refused = get_now(fixture, large);
-    CHECK(is_refused_for_space(refused));
-    CHECK(refused.failure->message().find("cache.max_size") != std::string::npos);
-    CHECK(refused.bytes.empty());
+    CHECK(is_passed_on(get_now(fixture, large), large));
     fixture.settle();
+    CHECK(large.content->opens() == 1);
     CHECK(fixture.is_stored(kept.digest));
   }
   SECTION("its size not announced") {
     large.content->announce(std::nullopt);
-    CHECK(is_refused_for_space(get_now(fixture, large)));
+    CHECK(get_now(fixture, large).is_whole(large.bytes));
     fixture.settle();
   }
-  CHECK(fixture.fills(FillResult::kDiskError) == 1);
+  CHECK(fixture.fills(FillResult::kAbandoned) == 1);
+  CHECK(fixture.fills(FillResult::kDiskError) == 0);
+  CHECK_FALSE(fixture.is_stored(large.digest));
   CHECK(get_now(fixture, small).is_whole(small.bytes));
   fixture.settle();
   CHECK(fixture.is_stored(small.digest));
@@ -114,7 +113,7 @@ TEST_CASE("a download waits for the room of a running one") {
   CHECK(fixture.files.ledger.peak() <= 2'000'000);
 }
 
-TEST_CASE("of two downloads that each wait for the other's room one fails at once, and the other goes on") {
+TEST_CASE("of two downloads that each wait for the other's room one is passed on at once, the other stored") {
   CacheFixture fixture(2, true, max_size(2'000'000));
   const Blob first(1, 1'400'000);
   const Blob second(2, 1'400'000);
@@ -131,8 +130,11 @@ TEST_CASE("of two downloads that each wait for the other's room one fails at onc
   const Got one = LoopThread::wait_for(std::move(clients[0]));
   const Got other = LoopThread::wait_for(std::move(clients[1]));
   CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(8));
-  CHECK(one.is_whole(first.bytes) != other.is_whole(second.bytes));
-  CHECK(is_refused_for_space(one) != is_refused_for_space(other));
+  CHECK(one.is_whole(first.bytes));
+  CHECK(other.is_whole(second.bytes));
+  fixture.settle();
+  CHECK(fixture.fills(FillResult::kDiskError) == 1);
+  CHECK(fixture.is_stored(first.digest) != fixture.is_stored(second.digest));
 }
 
 TEST_CASE("min_free is left to others, and eviction makes room when they take more") {
@@ -168,11 +170,16 @@ TEST_CASE("min_free is left to others, and eviction makes room when they take mo
   others = kDisk;
   REQUIRE(eventually([&] {
     static unsigned seed = 200;
-    return is_refused_for_space(get_now(fixture, Blob(++seed, 900'000)));
+    const Blob blob(++seed, 900'000);
+    return is_passed_on(get_now(fixture, blob), blob);
   }));
   others = 0;
   const Blob again(300, 900'000);
-  REQUIRE(eventually([&] { return get_now(fixture, again).is_whole(again.bytes); }));
+  REQUIRE(eventually([&] {
+    const Got got = get_now(fixture, again);
+    fixture.settle();
+    return got.is_whole(again.bytes) && fixture.is_stored(again.digest);
+  }));
 }
 
 TEST_CASE("a partial file that cannot be removed stays counted") {
@@ -203,7 +210,10 @@ TEST_CASE("a limit that is lowered while it runs is kept by evicting, and a rais
   budget.set_limits(max_size(1'500'000));
   REQUIRE(eventually([&] { return budget.used().count <= 1'500'000; }));
   const Blob large(9, 1'600'000);
-  CHECK(is_refused_for_space(get_now(fixture, large)));
+  CHECK(is_passed_on(get_now(fixture, large), large));
+  fixture.settle();
   budget.set_limits(max_size(4'000'000));
   CHECK(get_now(fixture, large).is_whole(large.bytes));
+  fixture.settle();
+  CHECK(fixture.is_stored(large.digest));
 }

@@ -42,7 +42,6 @@ TEST_CASE("all problems are reported at once, in the order of the file") {
 TEST_CASE("keys of later releases are refused as not supported yet") {
   CHECK(problem_of(R"({"listen": [{"tls": {}}]})") == "f:1:14: listen[0].tls: not supported yet");
   CHECK(problem_of(R"({"admin": {"token_file": null}})") == "f:1:12: admin.token_file: not supported yet");
-  CHECK(problem_of(R"({"cache": {"max_object": "25%"}})") == "f:1:12: cache.max_object: not supported yet");
   for (const char* mode : {"basic", "mtls", "passthrough"}) {
     CHECK(problem_of(std::string("{\"access\": {\"mode\": \"") + mode + "\"}}") ==
           std::string("f:1:21: access.mode: \"") + mode + "\" is not supported yet; only \"open\" is");

@@ -21,6 +21,7 @@ TEST_CASE("what is shown is read as the same settings") {
   CHECK(again.listen.size() == settings.listen.size());
   CHECK(again.listen[0].default_registry == settings.listen[0].default_registry);
   CHECK(again.cache.max_size == settings.cache.max_size);
+  CHECK(again.cache.max_object == settings.cache.max_object);
   CHECK(again.cache.min_free == settings.cache.min_free);
   CHECK(again.defaults == settings.defaults);
   CHECK(again.others.enabled == settings.others.enabled);
