@@ -72,8 +72,10 @@ Result<std::unique_ptr<Cache>> Cache::open(FileSystem& files, const Clock& clock
     return std::unexpected(
         index.error().within(fmt::format("the cache directory {} cannot be used", options.path)));
   }
-  return std::unique_ptr<Cache>(
+  std::unique_ptr<Cache> cache(
       new Cache(std::move(*directory), std::move(*index), clock, metrics, std::move(options)));
+  cache->left_overs_.load();
+  return cache;
 }
 
 Cache::Cache(std::unique_ptr<Directory> directory, std::unique_ptr<Index> index, const Clock& clock,
@@ -86,6 +88,7 @@ Cache::Cache(std::unique_ptr<Directory> directory, std::unique_ptr<Index> index,
       options_(std::move(options)),
       budget_(directory_->files(), *index_, directory_->path(), options_.space),
       committer_(*directory_, *index_, writer_, budget_, clock_),
+      left_overs_(directory_->files(), clock_, budget_, directory_->path() + "/fills"),
       store_health_(directory_->path(), metrics_) {}
 
 void Cache::count_evicted(std::size_t objects, Bytes bytes) {

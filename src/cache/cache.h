@@ -20,6 +20,7 @@
 #include "cache/fill_state.h"
 #include "cache/index.h"
 #include "cache/index_writer.h"
+#include "cache/left_overs.h"
 #include "cache/reader.h"
 #include "cache/source.h"
 #include "cache/store_health.h"
@@ -79,6 +80,7 @@ class Cache {
   IndexWriter& writer() { return writer_; }
   const Directory& directory() const { return *directory_; }
   DiskBudget& budget() { return budget_; }
+  LeftOvers& left_overs() { return left_overs_; }
   const Clock& clock() const { return clock_; }
   /// For downloads that begin from now on.
   void set_complete_abandoned(bool is_wanted) {
@@ -113,6 +115,7 @@ class Cache {
   std::atomic<bool> complete_abandoned_{options_.complete_abandoned};
   DiskBudget budget_;
   Committer committer_;
+  LeftOvers left_overs_;
   ExtraStreams extra_streams_;
   StoreHealth store_health_;
   net::KeyedTable<FillKey, FillState, FillKeyHash> fills_;
@@ -191,7 +194,7 @@ class LoopCache {
                                 FetchLimits limits, std::shared_ptr<HandOver> hand_over, Deadline deadline);
   net::Task<void> run_fill(std::shared_ptr<FillState> state, std::shared_ptr<Source> source,
                            FetchLimits limits, std::shared_ptr<HandOver> hand_over, Deadline deadline);
-  void note_not_downloaded(const FillState& state, Source& source, const Error& error);
+  void note_not_downloaded(const FillState& state, Source& source, const FillRun& run, const Error& error);
   net::Task<Result<void>> download(std::shared_ptr<FillState> state, FillRun& run, Deadline deadline);
 
   Cache& cache_;

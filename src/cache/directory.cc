@@ -59,7 +59,6 @@ Result<std::unique_ptr<Directory>> Directory::open(FileSystem& files, std::strin
     return explain(locked.error());
   }
   if (auto made = directory->make_folders(); !made) return explain(made.error());
-  directory->remove_left_overs();
   return directory;
 }
 
@@ -97,18 +96,6 @@ Result<void> Directory::make_folders() {
   }
   if (auto synced = files_.sync_directory(path_ + "/blobs"); !synced) return synced;
   return files_.sync_directory(path_);
-}
-
-void Directory::remove_left_overs() {
-  const std::string folder = path_ + "/fills";
-  const auto names = files_.list(folder);
-  if (!names) return;
-  for (const std::string& name : *names) {
-    if (auto removed = files_.remove(folder + "/" + name); !removed) {
-      log_warning("a left-over partial download stays: {}", removed.error().describe());
-    }
-  }
-  if (!names->empty()) log_info("removed {} partial downloads that a former run left", names->size());
 }
 
 std::string Directory::blob_folder(const oci::Digest& digest) const {

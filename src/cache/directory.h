@@ -15,9 +15,9 @@ namespace layover::cache {
 /// Immutable once opened; thread-safe. Holds the lock as long as it lives.
 class Directory {
  public:
-  /// Makes what is missing, takes the lock, and removes left-over partial downloads. Blocks: start-up
-  /// only. The errors say what to do: kBusy (with the owner) for a locked directory, kIo for one that
-  /// cannot be written, kUnsupported for a file system that the index cannot live on (NFS and the like).
+  /// Makes what is missing and takes the lock. Blocks: start-up only. The errors say what to do: kBusy (with
+  /// the owner) for a locked directory, kIo for one that cannot be written, kUnsupported for a file system
+  /// that the index cannot live on (NFS and the like).
   static Result<std::unique_ptr<Directory>> open(FileSystem& files, std::string path);
 
   const std::string& path() const { return path_; }
@@ -40,7 +40,6 @@ class Directory {
   Directory(FileSystem& files, std::string path) : files_(files), path_(std::move(path)) {}
   Result<void> take_lock();
   Result<void> make_folders();
-  void remove_left_overs();
 
   FileSystem& files_;
   std::string path_;

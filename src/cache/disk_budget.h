@@ -146,6 +146,11 @@ class Reservation {
   }
 
   Bytes size() const { return Bytes{size_}; }
+  /// Takes over what another one holds.
+  void absorb(Reservation other) {
+    size_ += std::exchange(other.size_, 0);
+    written_ += std::exchange(other.written_, 0);
+  }
   /// The file has come so far; never more than the size.
   void note_written(Bytes front);
   /// Gives back what is above `size`.

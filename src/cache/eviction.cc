@@ -21,6 +21,8 @@ constexpr std::size_t kDraws = 16;
 /// What came or was used this recently stays while nobody waits for room.
 constexpr std::chrono::seconds kYoung{60};
 
+constexpr std::chrono::minutes kBetweenOldLeftOvers{10};
+
 /// Before an index that cannot be written is tried again.
 constexpr std::chrono::seconds kPauseAfterFailure{1};
 
@@ -83,6 +85,12 @@ net::Task<void> evict_as_demanded(Cache& cache, std::shared_ptr<EvictionPolicy> 
   for (;;) {
     const SpaceDemand demand =
         co_await net::offload(net::Work::kDisk, [&cache] { return cache.budget().demand(); });
+    if (demand.excess.count > 0 || demand.is_urgent) {
+      const Bytes dropped = co_await net::offload(net::Work::kDisk, [&cache, demand] {
+        return cache.left_overs().drop(std::max(demand.excess, Bytes{1}));
+      });
+      if (dropped.count > 0) continue;
+    }
     if (demand.excess.count == 0) co_return;
     Victims victims = co_await net::offload(
         net::Work::kDisk, [&cache, policy, demand] { return claim_victims(cache, *policy, demand); });
@@ -110,6 +118,13 @@ net::Task<void> keep_within_limits(Cache& cache, std::shared_ptr<EvictionPolicy>
     co_await evict_as_demanded(cache, policy);
     auto changed = co_await cache.budget().pressure()->changed(seen, Deadline::never());
     (void)changed;  // without a deadline there is nothing to fail
+  }
+}
+
+net::Task<void> drop_old_left_overs(Cache& cache) {
+  for (;;) {
+    co_await net::sleep_until(Deadline::after(kBetweenOldLeftOvers));
+    co_await net::offload(net::Work::kDisk, [&cache] { return cache.left_overs().drop(Bytes{}); });
   }
 }
 

@@ -37,5 +37,7 @@ class SampledLastUse final : public EvictionPolicy {
 /// Evicts whenever the cache's budget asks for it. Never ends; one such task per cache. The policy is shared
 /// with its jobs on the pool.
 net::Task<void> keep_within_limits(Cache& cache, std::shared_ptr<EvictionPolicy> policy);
+/// Drops partial downloads that nobody has asked for in a day. Never ends; one such task per cache.
+net::Task<void> drop_old_left_overs(Cache& cache);
 
 }  // namespace layover::cache

@@ -45,4 +45,11 @@ std::uint64_t Extents::end_before(std::uint64_t offset) const {
   return next == ends_.begin() ? 0 : std::prev(next)->second;
 }
 
+std::vector<ByteRange> Extents::ranges() const {
+  std::vector<ByteRange> ranges;
+  ranges.reserve(ends_.size());
+  for (const auto& [begin, end] : ends_) ranges.push_back({.begin = begin, .end = end});
+  return ranges;
+}
+
 }  // namespace layover::cache

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <vector>
 
 #include "base/bytes.h"
 
@@ -22,6 +23,8 @@ class Extents {
   /// Where the last run before `offset` ends, or the one that holds it; 0 where there is none.
   std::uint64_t end_before(std::uint64_t offset) const;
   std::uint64_t total() const { return total_; }
+  /// In order, none touching.
+  std::vector<ByteRange> ranges() const;
 
  private:
   std::map<std::uint64_t, std::uint64_t> ends_;  // by their begins; none touch

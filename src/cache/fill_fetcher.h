@@ -64,7 +64,9 @@ class FillFetcher {
   FillFetcher& operator=(const FillFetcher&) = delete;
   ~FillFetcher();
 
-  /// `first` brings the content from its first byte. Once.
+  /// What need not be fetched. Before start().
+  void adopt(Extents there) { plan_.set_received(std::move(there)); }
+  /// `first` brings the content from the first byte that is missing. Once.
   void start(std::unique_ptr<SourceStream> first);
   /// Instead of start(): brings what `there` lacks, in order. `first`, where given, brings the content from
   /// its first byte.

@@ -19,6 +19,9 @@ namespace {
 /// For room on the disk: clients that would wait longer are better off without it.
 constexpr std::chrono::seconds kSpacePatience{3};
 
+/// How many bytes a crash may cost: the record beside the file is replaced that often.
+constexpr std::uint64_t kBetweenSaves = std::uint64_t{64} << 20;
+
 /// Whether upstream goes on without the file where a fill has ended so.
 bool is_about_storing(const Error& error) {
   return error.source() == ErrorSource::kDisk ||
@@ -28,43 +31,97 @@ bool is_about_storing(const Error& error) {
 }  // namespace
 
 FillRun::FillRun(net::Loop& loop, std::shared_ptr<FillState> state, std::shared_ptr<Source> source,
-                 Committer& committer, FetchLimits limits, ExtraStreams& extra,
+                 Committer& committer, LeftOvers& left_overs, FetchLimits limits, ExtraStreams& extra,
                  std::shared_ptr<HandOver> hand_over)
     : state_(std::move(state)),
       source_(std::move(source)),
       committer_(committer),
       hand_over_(std::move(hand_over)),
+      left_overs_(left_overs),
       reserved_(committer.budget()),
       fetcher_(loop, *state_, *source_, limits, extra) {}
 
 FillRun::~FillRun() {
+  if (left_over_) left_overs_.put(std::move(*left_over_));
   if (path_.empty()) return;
-  net::offload_detached(net::Work::kDisk, [&files = committer_.directory().files(), path = path_,
-                                           reserved = std::move(reserved_)]() mutable {
-    if (auto removed = files.remove(path); !removed) {
-      log_warning("{}", removed.error().describe());
-      reserved.keep_for_good();
-    }
-  });
+  if (is_worth_keeping()) {
+    keep();
+    return;
+  }
+  net::offload_detached(net::Work::kDisk,
+                        [&files = committer_.directory().files(), path = path_, record_file = record_file_,
+                         reserved = std::move(reserved_)]() mutable {
+                          if (record_file) (void)record_file->remove();
+                          if (auto removed = files.remove(path); !removed) {
+                            log_warning("{}", removed.error().describe());
+                            reserved.keep_for_good();
+                          }
+                        });
 }
 
 net::Task<Result<void>> FillRun::download(Deadline first_byte) {
-  auto opened = co_await source_->open({}, first_byte);
+  if (state_->kind() == ContentKind::kBlob) {
+    if (auto taken = left_overs_.take(state_->key()))
+      left_over_ = std::make_unique<LeftOver>(std::move(*taken));
+  }
+  auto opened = co_await open_source(first_byte);
   if (!opened) co_return std::unexpected(opened.error());
   const SourceHead head = (*opened)->head();
   if (auto problem = find_size_problem(head)) co_return std::unexpected(*problem);
   auto prepared = co_await prepare(head.size, first_byte);
   if (!prepared) {
-    *hand_over_ = {.source = source_, .stream = std::move(*opened)};
+    if (head.begin == 0) *hand_over_ = {.source = source_, .stream = std::move(*opened)};
     co_await end_uncached(prepared.error());
   }
   state_->publish_head(head.size, head.content_type);
   if (!prepared) co_return prepared;
   fetcher_.start(std::move(*opened));
   auto stored = co_await store_all();
-  if (stored) co_return verify();
-  if (is_about_storing(stored.error())) co_await end_uncached(stored.error());
+  if (stored) stored = verify();
+  if (stored) co_return stored;
+  if (is_about_storing(stored.error())) {
+    is_spoiled_ = true;
+    co_await end_uncached(stored.error());
+  }
   co_return stored;
+}
+
+// A left-over goes on where it ends. What upstream makes impossible, by another size or by giving no ranges,
+// is begun anew; trouble and refusals leave it for the next fill.
+net::Task<Result<std::unique_ptr<SourceStream>>> FillRun::open_source(Deadline first_byte) {
+  if (left_over_) {
+    const ByteRange missing = left_over_->missing();
+    SourceRange range{.begin = missing.begin, .end = std::nullopt, .size = left_over_->record.size};
+    if (missing.end < range.size->count) range.end = missing.end;
+    auto opened = co_await source_->open(range, first_byte);
+    if (!opened && (opened.error().is_outage() || opened.error().is_refusal())) co_return opened;
+    const bool fits =
+        opened && (*opened)->head().begin == missing.begin && (*opened)->head().size == range.size;
+    if (fits) {
+      take_over(std::move(*left_over_));
+      left_over_.reset();
+      co_return opened;
+    }
+    log_info("the left-over of {} from {} is of no use", state_->key().digest.to_string(),
+             state_->key().registry.str());
+    co_await net::offload(net::Work::kDisk,
+                          [&left_overs = left_overs_, useless = std::move(*left_over_)]() mutable {
+                            left_overs.discard(std::move(useless));
+                            return true;
+                          });
+    left_over_.reset();
+    if (opened && (*opened)->head().begin == 0) co_return opened;
+  }
+  co_return co_await source_->open({}, first_byte);
+}
+
+void FillRun::take_over(LeftOver left_over) {
+  fetcher_.adopt(left_over.extents());
+  used_ = left_over.extents();
+  path_ = std::move(left_over.path);
+  record_file_ = std::move(left_over.file);
+  saved_ = used_.total();
+  reserved_.absorb(std::move(left_over.reserved));
 }
 
 net::Task<Result<void>> FillRun::prepare(std::optional<Bytes> size, Deadline first_byte) {
@@ -119,21 +176,28 @@ net::Task<Result<void>> FillRun::open_file() {
     UniqueFd written;
     UniqueFd read;
   };
+  const bool is_new = path_.empty();
   // Until the result is taken over here, a file that was made is removed with it.
   auto opened = co_await net::offload(
       net::Work::kDisk,
-      [&files, path = committer_.directory().new_fill_file(state_->key().digest)]() -> Result<Files> {
-        auto written = files.open(path, O_RDWR | O_CREAT | O_EXCL, 0640);
+      [&files, is_new, path = is_new ? committer_.directory().new_fill_file(state_->key().digest) : path_]()
+          -> Result<Files> {
+        auto written = files.open(path, O_RDWR | (is_new ? O_CREAT | O_EXCL : 0), 0640);
         if (!written) return std::unexpected(written.error());
         PartialFile partial(files, path);
         auto read = files.open(path, O_RDWR, 0);
         if (!read) return std::unexpected(read.error());
         return Files{.partial = std::move(partial), .written = std::move(*written), .read = std::move(*read)};
       });
-  if (!opened) co_return std::unexpected(opened.error().within("no partial download can be made"));
+  if (!opened) {
+    is_spoiled_ = true;
+    co_return std::unexpected(opened.error().within("no partial download can be made"));
+  }
   path_ = opened->partial.release();
+  if (!record_file_) record_file_ = std::make_shared<RecordFile>(files, path_);
   state_->publish_file(std::move(opened->read));
   store_.emplace(files, std::move(opened->written), state_->key().digest.algorithm());
+  store_->adopt(used_);
   co_return Result<void>{};
 }
 
@@ -153,7 +217,10 @@ net::Task<Result<void>> FillRun::store_all() {
     for (const Chunk& chunk : chunks) written.push_back(chunk.range());
     auto stored = co_await store(std::move(chunks));
     if (!stored) co_return stored;
+    // What was there before is published as it is hashed.
+    if (has_used_left_over()) written.push_back({.begin = 0, .end = store_->hashed()});
     state_->publish_written(written);
+    save_now_and_then();
     if (state_->kind() == ContentKind::kManifest && store_->hashed() > kMaxManifest.count) {
       co_return failure(ErrorCode::kTooLarge, ErrorSource::kUpstream,
                         fmt::format("upstream's manifest has more than {} bytes", kMaxManifest.count));
@@ -194,12 +261,14 @@ Result<void> FillRun::verify() {
   const oci::Digest& wanted = state_->key().digest;
   const FillView view = state_->view();
   if (view.size && view.size->count != store_->hashed()) {
+    is_spoiled_ = true;
     return failure(ErrorCode::kShortBody, ErrorSource::kUpstream,
                    fmt::format("upstream sent {} bytes of {} where it announced {}", store_->hashed(),
                                wanted.to_string(), view.size->count));
   }
   const oci::Digest found = store_->finish();
   if (found != wanted) {
+    is_spoiled_ = true;
     return failure(ErrorCode::kDigestMismatch, ErrorSource::kUpstream,
                    fmt::format("the bytes from {} are not {}: their digest is {}",
                                state_->key().registry.str(), wanted.to_string(), found.to_string()));
@@ -210,7 +279,60 @@ Result<void> FillRun::verify() {
   return {};
 }
 
+// Now and then, so that a crash costs little; beside the download.
+void FillRun::save_now_and_then() {
+  const bool is_due = store_->written() >= saved_ + kBetweenSaves;
+  if (!is_due || !state_->view().size || record_file_->is_saving()) return;
+  saved_ = store_->written();
+  net::offload_detached(net::Work::kSync, [state = state_, file = record_file_, record = record()] {
+    if (auto saved = file->save(state->view().fd, record); !saved) {
+      log_warning("what is there of a download could not be recorded: {}", saved.error().describe());
+    }
+  });
+}
+
+FillRecord FillRun::record() const {
+  return {.key = state_->key(),
+          .size = state_->view().size.value_or(Bytes{}),
+          .saved = left_overs_.now(),
+          .ranges = in_file().ranges()};
+}
+
+Extents FillRun::in_file() const {
+  Extents all = used_;
+  for (const ByteRange& range : state_->written()) all.add(range);
+  return all;
+}
+
+bool FillRun::is_worth_keeping() const {
+  const FillView view = state_->view();
+  if (is_spoiled_ || view.is_verified || !view.size || state_->kind() != ContentKind::kBlob) return false;
+  return in_file().total() >= LeftOvers::kLeast.count;
+}
+
+// It is there for the next fill at once; for the next start once it is recorded.
+void FillRun::keep() {
+  const FillRecord kept = record();
+  reserved_.shrink_to(Bytes{in_file().total()});
+  left_overs_.put({.path = std::exchange(path_, {}),
+                   .record = kept,
+                   .reserved = std::move(reserved_),
+                   .file = record_file_});
+  net::offload_detached(net::Work::kSync, [state = state_, file = record_file_, kept] {
+    if (auto saved = file->save(state->view().fd, kept); !saved) {
+      log_warning("what is there of a download could not be recorded: {}", saved.error().describe());
+    }
+  });
+}
+
 net::Task<Result<void>> FillRun::commit() {
+  if (saved_ > 0) {
+    auto clean = co_await net::offload(net::Work::kSync, [file = record_file_] { return file->remove(); });
+    if (!clean) {
+      is_spoiled_ = true;
+      co_return clean;
+    }
+  }
   co_return co_await committer_.commit(state_, std::exchange(path_, {}), std::move(reserved_));
 }
 

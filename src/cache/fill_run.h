@@ -14,6 +14,7 @@
 #include "cache/fill_fetcher.h"
 #include "cache/fill_state.h"
 #include "cache/fill_store.h"
+#include "cache/left_overs.h"
 #include "cache/source.h"
 #include "cache/uncached_stream.h"
 #include "net/task.h"
@@ -27,8 +28,9 @@ inline constexpr Bytes kMaxManifest = 8_MiB;
 class FillRun {
  public:
   FillRun(net::Loop& loop, std::shared_ptr<FillState> state, std::shared_ptr<Source> source,
-          Committer& committer, FetchLimits limits, ExtraStreams& extra, std::shared_ptr<HandOver> hand_over);
-  /// Cancelled midway, it leaves no file behind.
+          Committer& committer, LeftOvers& left_overs, FetchLimits limits, ExtraStreams& extra,
+          std::shared_ptr<HandOver> hand_over);
+  /// What it has not brought to an end becomes a left-over where that is worth it, and is removed otherwise.
   ~FillRun();
 
   /// Downloads and verifies. `first_byte` bounds the time to upstream's answer. The error of a wrong digest
@@ -37,6 +39,8 @@ class FillRun {
   net::Task<Result<void>> download(Deadline first_byte);
   /// Makes the verified download part of the cache: after this the index has it.
   net::Task<Result<void>> commit();
+  /// Whether bytes of an earlier download are among those that were hashed.
+  bool has_used_left_over() const { return used_.total() > 0; }
 
  private:
   /// A partial file, removed by its end unless it was renamed or given away.
@@ -56,7 +60,14 @@ class FillRun {
   };
 
   net::Task<Result<void>> prepare(std::optional<Bytes> size, Deadline first_byte);
+  net::Task<Result<std::unique_ptr<SourceStream>>> open_source(Deadline first_byte);
+  void take_over(LeftOver left_over);
   net::Task<Result<void>> open_file();
+  void save_now_and_then();
+  Extents in_file() const;
+  FillRecord record() const;
+  bool is_worth_keeping() const;
+  void keep();
   net::Task<Result<void>> store_all();
   net::Task<Result<void>> reserve_for(const std::vector<Chunk>& chunks);
   net::Task<Result<void>> store(std::vector<Chunk> chunks);
@@ -71,7 +82,14 @@ class FillRun {
 
   const std::shared_ptr<HandOver> hand_over_;
 
+  LeftOvers& left_overs_;
+  std::unique_ptr<LeftOver> left_over_;  // taken, and not made its own yet
+  Extents used_;                         // of a left-over, in the file from the start
+  bool is_spoiled_ = false;              // the file is of no use to anybody
+
   std::string path_;  // of the partial file; empty once it is renamed or removed
+  std::shared_ptr<RecordFile> record_file_;
+  std::uint64_t saved_ = 0;  // bytes that the record speaks of, or is being made to
   Reservation reserved_;
   std::optional<FillStore> store_;  // nothing while a job has it
   FillFetcher fetcher_;

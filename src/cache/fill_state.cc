@@ -154,6 +154,11 @@ void FillState::remove_reader() {
   progress_->notify();
 }
 
+std::vector<ByteRange> FillState::written() const {
+  const std::lock_guard lock(mutex_);
+  return written_.ranges();
+}
+
 unsigned FillState::readers() const {
   const std::lock_guard lock(mutex_);
   return readers_;

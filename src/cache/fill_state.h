@@ -112,6 +112,8 @@ class FillState {
 
   void add_reader();
   void remove_reader();
+  /// What is in the file.
+  std::vector<ByteRange> written() const;
   unsigned readers() const;
 
  private:

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -22,6 +23,8 @@ class FillStore {
  public:
   FillStore(FileSystem& files, UniqueFd file, oci::Algorithm algorithm);
 
+  /// What the file holds already, to be hashed in its turn. Before the first chunk.
+  void adopt(Extents there) { written_ = std::move(there); }
   /// Writes the chunks and hashes what follows on what is hashed already, of the file at most some MiB.
   Result<void> store(std::vector<Chunk>& chunks);
   /// So many bytes from the start are hashed.

@@ -337,6 +337,7 @@ void LoopCache::start_sweep() { housekeeping_.spawn(adopt_unknown_files(cache_))
 
 void LoopCache::start_eviction() {
   housekeeping_.spawn(keep_within_limits(cache_, std::make_shared<SampledLastUse>(Random::system())));
+  housekeeping_.spawn(drop_old_left_overs(cache_));
 }
 
 // The tags of one scope; those of others wait for those scopes' own right to the content.

@@ -56,10 +56,11 @@ net::Task<void> LoopCache::run_fill_body(std::shared_ptr<FillState> state, std::
                                          FetchLimits limits, std::shared_ptr<HandOver> hand_over,
                                          Deadline deadline) {
   Ending ending(cache_, state);
-  FillRun run(loop_, state, source, cache_.committer_, limits, cache_.extra_streams_, std::move(hand_over));
+  FillRun run(loop_, state, source, cache_.committer_, cache_.left_overs_, limits, cache_.extra_streams_,
+              std::move(hand_over));
   auto downloaded = co_await download(state, run, deadline);
   if (!downloaded) {
-    note_not_downloaded(*state, *source, downloaded.error());
+    note_not_downloaded(*state, *source, run, downloaded.error());
     ending.because_of(downloaded.error());
     co_return;
   }
@@ -77,11 +78,14 @@ net::Task<void> LoopCache::run_fill_body(std::shared_ptr<FillState> state, std::
     cache_.distrusted_.erase(state->key(), distrust);
 }
 
-void LoopCache::note_not_downloaded(const FillState& state, Source& source, const Error& error) {
+void LoopCache::note_not_downloaded(const FillState& state, Source& source, const FillRun& run,
+                                    const Error& error) {
   const metrics::FillResult result = metrics::fill_result_of(error);
   cache_.metrics_.fills(result).add();
   if (result == metrics::FillResult::kDiskError) cache_.store_health_.note_failure(error);
-  if (error.code() == ErrorCode::kDigestMismatch) note_mismatch(state.key(), source.blame());
+  // Of bytes from an earlier run nobody knows what became of them since: the next fill begins from nothing.
+  if (error.code() == ErrorCode::kDigestMismatch && !run.has_used_left_over())
+    note_mismatch(state.key(), source.blame());
   if (error.source() != ErrorSource::kUpstream || !state.view().has_head) {
     log_debug("{} from {} was not downloaded: {}", state.key().digest.to_string(), state.leader().to_string(),
               error.describe());

@@ -83,20 +83,3 @@ TEST_CASE("each step that fails at the start fails the start, and leaves the loc
   }
 }
 
-TEST_CASE("partial downloads of a former run are removed at the start") {
-  const TemporaryDirectory parent;
-  FaultyFileSystem files;
-  std::filesystem::create_directories(parent.path() + "/fills");
-  for (const char* name : {"a", "b", "c"}) std::ofstream(parent.path() + "/fills/" + name) << "half a blob";
-  REQUIRE(Directory::open(files, parent.path()));
-  CHECK(test::entries_in(parent.path() + "/fills") == 0);
-}
-
-TEST_CASE("a partial download that cannot be removed keeps nobody from starting") {
-  const TemporaryDirectory parent;
-  FaultyFileSystem files;
-  std::filesystem::create_directories(parent.path() + "/fills");
-  std::ofstream(parent.path() + "/fills/a") << "half a blob";
-  files.fail(Call::kRemove, 0, ErrorCode::kIo);
-  CHECK(Directory::open(files, parent.path()));
-}
