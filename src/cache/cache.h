@@ -19,6 +19,7 @@
 #include "cache/fill_run.h"
 #include "cache/fill_state.h"
 #include "cache/index.h"
+#include "cache/index_ballast.h"
 #include "cache/index_writer.h"
 #include "cache/left_overs.h"
 #include "cache/reader.h"
@@ -67,6 +68,8 @@ struct CacheOptions {
   SpaceLimits space = {};
   /// For how long last uses are collected before they are written.
   std::chrono::milliseconds touch_interval = std::chrono::seconds(5);
+  /// How old the copy of the index may get.
+  std::chrono::seconds copy_interval = std::chrono::hours(1);
 };
 
 /// What all loops share. Outlives every LoopCache and every offloaded job.
@@ -81,6 +84,8 @@ class Cache {
   const Directory& directory() const { return *directory_; }
   DiskBudget& budget() { return budget_; }
   LeftOvers& left_overs() { return left_overs_; }
+  Ballast& ballast() { return *ballast_; }
+  std::chrono::seconds copy_interval() const { return options_.copy_interval; }
   const Clock& clock() const { return clock_; }
   /// For downloads that begin from now on.
   void set_complete_abandoned(bool is_wanted) {
@@ -103,10 +108,11 @@ class Cache {
     Deadline until;
   };
 
-  Cache(std::unique_ptr<Directory> directory, std::unique_ptr<Index> index, const Clock& clock,
-        metrics::Metrics& metrics, CacheOptions options);
+  Cache(std::unique_ptr<Directory> directory, std::unique_ptr<Ballast> ballast, std::unique_ptr<Index> index,
+        const Clock& clock, metrics::Metrics& metrics, CacheOptions options);
 
   std::unique_ptr<Directory> directory_;
+  std::unique_ptr<Ballast> ballast_;
   std::unique_ptr<Index> index_;
   IndexWriter writer_;
   const Clock& clock_;
@@ -152,6 +158,8 @@ class LoopCache {
   bool is_younger(WallTime since, config::Duration age) const;
   /// Starts taking stored files that the index does not know into it, in the background.
   void start_sweep();
+  /// Starts looking after the index, until this dies. On one loop of all.
+  void start_index_upkeep();
   /// Starts keeping the cache within its limits, until this dies. On one loop of all.
   void start_eviction();
 

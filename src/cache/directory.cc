@@ -11,6 +11,7 @@
 #include <array>
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <span>
 
 #include <fmt/chrono.h>
@@ -23,6 +24,10 @@
 namespace layover::cache {
 
 namespace {
+
+constexpr std::string_view kAside = "index.damaged-";
+/// For whoever wants to know what happened; an index that is damaged each day must not fill the disk.
+constexpr std::size_t kAsideKept = 2;
 
 constexpr long kCifsMagic = 0xFF534D42L;
 constexpr long kSmb2Magic = 0xFE534D42L;
@@ -123,11 +128,19 @@ Result<void> Directory::quarantine(const Claim& claim) const {
 
 Result<std::string> Directory::set_index_aside() const {
   const auto now = std::chrono::system_clock::to_time_t(Clock::system().wall_now());
-  std::string aside = fmt::format("{}/index.damaged-{:%Y%m%dT%H%M%SZ}", path_, fmt::gmtime(now));
+  std::string aside = fmt::format("{}/{}{:%Y%m%dT%H%M%SZ}", path_, kAside, fmt::gmtime(now));
   std::error_code ignored;
   std::filesystem::remove_all(aside, ignored);
   if (auto renamed = files_.rename(path_ + "/index", aside); !renamed)
     return std::unexpected(renamed.error());
+  std::vector<std::string> kept;
+  for (const std::string& name : files_.list(path_).value_or(std::vector<std::string>())) {
+    if (name.starts_with(kAside)) kept.push_back(name);
+  }
+  std::ranges::sort(kept, std::greater<>());  // by time
+  for (std::size_t i = kAsideKept; i < kept.size(); ++i) {
+    std::filesystem::remove_all(path_ + "/" + kept[i], ignored);
+  }
   return aside;
 }
 

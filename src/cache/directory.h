@@ -33,7 +33,9 @@ class Directory {
   Result<void> quarantine(const Claim& claim) const;
   /// Where a start notes that it is opening the index, until it has.
   std::string opening_marker() const { return path_ + "/index.opening"; }
-  /// Moves a damaged index out of the way, to a name with the time.
+  /// The last copy of the index, where there is one.
+  std::string index_copy() const { return path_ + "/index.copy"; }
+  /// Moves a damaged index out of the way, to a name with the time. The last few are kept.
   Result<std::string> set_index_aside() const;
 
  private:

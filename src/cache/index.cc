@@ -2,55 +2,24 @@
 // address space reserved once: the map never has to grow.
 #include "cache/index.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <set>
-#include <stdexcept>
 
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "cache/index_environment.h"
+#include "cache/index_fault.h"
 #include "cache/small_batch.h"
 
 namespace layover::cache {
 
 namespace {
 
-constexpr std::size_t kMapBytes = std::size_t{64} << 30;
-constexpr std::size_t kLeastMapBytes = std::size_t{1} << 30;
-constexpr unsigned kDatabases = 8;
-
-/// Opens an environment, with a smaller map where the address space is limited.
-Result<EnvironmentPointer> open_environment(const std::string& path, unsigned readers) {
-  std::error_code made;
-  std::filesystem::create_directories(path, made);
-  if (made)
-    return std::unexpected(system_error(made.value(), ErrorSource::kDisk, "making the directory " + path));
-  int code = MDB_SUCCESS;
-  for (std::size_t map = kMapBytes; map >= kLeastMapBytes; map /= 2) {
-    MDB_env* raw = nullptr;
-    mdb_env_create(&raw);
-    EnvironmentPointer environment(raw);
-    mdb_env_set_mapsize(raw, map);
-    mdb_env_set_maxdbs(raw, kDatabases);
-    mdb_env_set_maxreaders(raw, readers);
-    code = mdb_env_open(raw, path.c_str(), MDB_NOTLS, 0640);
-    if (code == MDB_SUCCESS) return environment;
-    if (code != ENOMEM) break;
-  }
-  return std::unexpected(lmdb_error(code, "opening the index in " + path));
-}
-
-Bytes used_by(MDB_env* environment) {
-  MDB_envinfo info{};
-  MDB_stat stat{};
-  mdb_env_info(environment, &info);
-  mdb_env_stat(environment, &stat);
-  return Bytes{(info.me_last_pgno + 1) * stat.ms_psize};
-}
+/// Read transactions at once on the pool.
+constexpr unsigned kPoolReaders = 16;
 
 std::optional<ContentEntry> entry_of(const MDB_val& key, const MDB_val& value) {
   const auto digest = digest_of_key(to_view(key));
@@ -73,44 +42,111 @@ std::string random_content_key(Random& random) {
 }  // namespace
 
 Result<std::unique_ptr<Index>> Index::open(const std::string& directory, unsigned loops) {
-  std::unique_ptr<Index> index(new Index());
-  const unsigned readers = loops + 16;
-  auto environment = open_environment(directory + "/index", readers);
-  if (!environment) return std::unexpected(environment.error());
-  index->environment_ = std::move(*environment);
+  auto index = std::make_unique<Index>(directory, loops);
+  if (auto opened = index->reopen(); !opened) return std::unexpected(opened.error());
+  return index;
+}
 
-  const std::string small_path = directory + "/small";
-  auto small = index->open_small(small_path, readers);
+Result<void> Index::reopen() {
+  const std::unique_lock lock(environments_mutex_);
+  for (ReadSlot& slot : slots_) slot.mutex.lock();
+  close_locked();
+  auto opened = open_locked();
+  if (!opened) close_locked();
+  for (ReadSlot& slot : slots_) slot.mutex.unlock();
+  return opened;
+}
+
+void Index::close() {
+  const std::unique_lock lock(environments_mutex_);
+  for (ReadSlot& slot : slots_) slot.mutex.lock();
+  close_locked();
+  for (ReadSlot& slot : slots_) slot.mutex.unlock();
+}
+
+void Index::close_locked() {
+  for (ReadSlot& slot : slots_) {
+    if (slot.index != nullptr) mdb_txn_abort(std::exchange(slot.index, nullptr));
+    if (slot.small != nullptr) mdb_txn_abort(std::exchange(slot.small, nullptr));
+  }
+  environment_.reset();
+  small_environment_.reset();
+}
+
+Result<void> Index::open_locked() {
+  const unsigned readers = static_cast<unsigned>(slots_.size()) + kPoolReaders;
+  {
+    const FaultNote note(index_marker_);
+    auto environment = open_environment(directory_ + "/index", readers);
+    if (!environment) return std::unexpected(environment.error());
+    environment_ = std::move(*environment);
+  }
+
+  const std::string small_path = directory_ + "/small";
+  std::error_code ignored;
+  if (is_small_damaged_.exchange(false) || std::filesystem::exists(small_marker_, ignored)) {
+    log_warning("the copy of small content is damaged and made anew");
+    std::filesystem::remove_all(small_path, ignored);
+    std::filesystem::remove(small_marker_, ignored);
+  }
+  auto small = open_small(small_path, readers);
   if (!small) {
     log_warning("the copy of small content is damaged and made anew: {}", small.error().describe());
-    std::error_code ignored;
     std::filesystem::remove_all(small_path, ignored);
-    small = index->open_small(small_path, readers);
+    small = open_small(small_path, readers);
   }
   if (!small) {
     // Not the index's fault, whatever the cause.
-    return failure(ErrorCode::kIo, ErrorSource::kDisk, small.error().describe());
+    const ErrorCode code = small.error().code() == ErrorCode::kNoSpace ? ErrorCode::kNoSpace : ErrorCode::kIo;
+    return failure(code, ErrorSource::kDisk, small.error().describe());
   }
 
-  if (auto opened = index->open_databases(); !opened) return std::unexpected(opened.error());
-  index->slots_.resize(loops);
-  for (ReadSlot& slot : index->slots_) {
-    auto transaction = begin_transaction(index->environment_.get(), MDB_RDONLY);
+  const FaultNote note(index_marker_);
+  if (auto opened = open_databases(); !opened) return opened;
+  if (auto opened = open_slots(); !opened) return opened;
+  measure();
+  trouble_.store(IndexTrouble::kNone, std::memory_order_relaxed);
+  return {};
+}
+
+Result<void> Index::open_slots() {
+  for (ReadSlot& slot : slots_) {
+    auto transaction = begin_transaction(environment_.get(), MDB_RDONLY);
     if (!transaction) return std::unexpected(transaction.error());
     slot.index = *transaction;
     mdb_txn_reset(slot.index);
-    transaction = begin_transaction(index->small_environment_.get(), MDB_RDONLY);
+    transaction = begin_transaction(small_environment_.get(), MDB_RDONLY);
     if (!transaction) return std::unexpected(transaction.error());
     slot.small = *transaction;
     mdb_txn_reset(slot.small);
   }
-  return index;
+  return {};
 }
 
-Index::~Index() {
-  for (const ReadSlot& slot : slots_) {
-    if (slot.index != nullptr) mdb_txn_abort(slot.index);
-    if (slot.small != nullptr) mdb_txn_abort(slot.small);
+void Index::measure() {
+  used_.store(used_by(environment_.get()).count, std::memory_order_relaxed);
+  small_used_.store(used_by(small_environment_.get()).count, std::memory_order_relaxed);
+  MDB_envinfo info{};
+  mdb_env_info(environment_.get(), &info);
+  last_transaction_.store(info.me_last_txnid, std::memory_order_relaxed);
+}
+
+void Index::note(int code) const {
+  if (code == MDB_PANIC) raise(IndexTrouble::kBroken);
+  if (is_damage(code)) raise(IndexTrouble::kDamaged);
+}
+
+void Index::note_small(int code) const {
+  if (is_damage(code)) is_small_damaged_.store(true, std::memory_order_relaxed);
+  if (code == MDB_PANIC || is_damage(code)) raise(IndexTrouble::kBroken);
+}
+
+void Index::raise(IndexTrouble trouble) const {
+  IndexTrouble known = trouble_.load(std::memory_order_relaxed);
+  while (known < trouble) {
+    if (!trouble_.compare_exchange_weak(known, trouble, std::memory_order_relaxed)) continue;
+    troubled_->notify();
+    return;
   }
 }
 
@@ -170,6 +206,7 @@ Result<void> Index::check_meta(MDB_txn* transaction) {
 }
 
 Result<void> Index::open_small(const std::string& path, unsigned readers) {
+  const FaultNote note(small_marker_);
   auto environment = open_environment(path, readers);
   if (!environment) return std::unexpected(environment.error());
   auto started = begin_transaction(environment->get(), 0);
@@ -184,25 +221,39 @@ Result<void> Index::open_small(const std::string& path, unsigned readers) {
 
 Index::Snapshot Index::snapshot(unsigned loop_index) {
   ReadSlot& slot = slots_.at(loop_index);
-  for (MDB_txn* transaction : {slot.index, slot.small}) {
-    const int code = mdb_txn_renew(transaction);
-    if (code != MDB_SUCCESS) throw std::runtime_error(lmdb_error(code, "reading the index").message());
+  slot.mutex.lock();
+  slot.is_readable = slot.is_small_readable = slot.index != nullptr;
+  if (slot.is_readable) {
+    const int code = mdb_txn_renew(slot.index);
+    slot.is_readable = code == MDB_SUCCESS;
+    note(code);
+    const int small_code = mdb_txn_renew(slot.small);
+    slot.is_small_readable = small_code == MDB_SUCCESS;
+    note_small(small_code);
   }
   return {*this, slot};
 }
 
 Result<void> Index::apply(std::span<const Change> changes) {
+  const std::shared_lock lock(environments_mutex_);
+  if (!environment_)
+    return failure(ErrorCode::kIo, ErrorSource::kDisk, "the index is closed after a failure");
   auto applied = apply_to_index(changes);
   if (applied) apply_to_small(changes);
+  measure();
   return applied;
 }
 
 Result<void> Index::apply_to_index(std::span<const Change> changes) {
-  auto started = begin_transaction(environment_.get(), 0);
-  if (!started) return std::unexpected(started.error());
-  IndexBatch batch(databases_, *started, totals());
+  const FaultNote fault(index_marker_);
+  MDB_txn* started = nullptr;
+  const int code = mdb_txn_begin(environment_.get(), nullptr, 0, &started);
+  note(code);
+  if (code != MDB_SUCCESS) return std::unexpected(lmdb_error(code, "starting an index transaction"));
+  IndexBatch batch(databases_, started, totals());
   for (const Change& change : changes) std::visit(batch, change);
   auto committed = batch.commit();
+  note(batch.code());
   if (!committed) return std::unexpected(committed.error());
   const std::lock_guard lock(totals_mutex_);
   totals_ = *committed;
@@ -212,43 +263,66 @@ Result<void> Index::apply_to_index(std::span<const Change> changes) {
 // A failure here costs speed, not content: it is logged and forgotten.
 void Index::apply_to_small(std::span<const Change> changes) {
   if (std::ranges::none_of(changes, SmallBatch::concerns)) return;
-  auto started = begin_transaction(small_environment_.get(), 0);
-  if (!started) {
-    log_warning("small content is not copied beside the index: {}", started.error().describe());
-    return;
+  const FaultNote fault(small_marker_);
+  MDB_txn* started = nullptr;
+  int code = mdb_txn_begin(small_environment_.get(), nullptr, 0, &started);
+  if (code == MDB_SUCCESS) {
+    SmallBatch batch(small_, started);
+    for (const Change& change : changes) std::visit(batch, change);
+    auto committed = batch.commit();
+    code = committed ? MDB_SUCCESS : batch.code();
   }
-  SmallBatch batch(small_, *started);
-  for (const Change& change : changes) std::visit(batch, change);
-  auto applied = batch.commit();
-  if (!applied) log_warning("small content is not copied beside the index: {}", applied.error().describe());
+  note_small(code);
+  if (code == MDB_SUCCESS) return;
+  log_warning("small content is not copied beside the index: {}",
+              lmdb_error(code, "writing beside the index").describe());
+}
+
+// While the index cannot be read, nobody is to act on what it does not say.
+Result<OwnedTransaction> Index::begin_reading() const {
+  if (!environment_)
+    return failure(ErrorCode::kIo, ErrorSource::kDisk, "the index is closed after a failure");
+  MDB_txn* started = nullptr;
+  const int code = mdb_txn_begin(environment_.get(), nullptr, MDB_RDONLY, &started);
+  note(code);
+  if (code != MDB_SUCCESS) return std::unexpected(lmdb_error(code, "reading the index"));
+  return OwnedTransaction(started);
 }
 
 bool Index::knows(const oci::Digest& digest) const {
-  auto started = begin_transaction(environment_.get(), MDB_RDONLY);
-  if (!started) return true;  // better to leave a file alone than to overwrite an entry
-  const OwnedTransaction transaction(*started);
-  const auto value = get_from(transaction.get(), databases_.content, content_key(digest));
-  return value && decode_content(*value);
+  const std::shared_lock lock(environments_mutex_);
+  const FaultNote fault(index_marker_);
+  const auto transaction = begin_reading();
+  if (!transaction) return true;  // better to leave a file alone than to overwrite an entry
+  std::string_view value;
+  const int code = read_from(transaction->get(), databases_.content, content_key(digest), value);
+  note(code);
+  if (code == MDB_NOTFOUND) return false;
+  return code != MDB_SUCCESS || decode_content(value);
 }
 
 std::optional<ContentRecord> Index::find(const oci::Digest& digest) const {
-  auto started = begin_transaction(environment_.get(), MDB_RDONLY);
-  if (!started) return std::nullopt;
-  const OwnedTransaction transaction(*started);
-  const auto value = get_from(transaction.get(), databases_.content, content_key(digest));
-  return value ? decode_content(*value) : std::nullopt;
+  const std::shared_lock lock(environments_mutex_);
+  const FaultNote fault(index_marker_);
+  const auto transaction = begin_reading();
+  if (!transaction) return std::nullopt;
+  std::string_view value;
+  const int code = read_from(transaction->get(), databases_.content, content_key(digest), value);
+  note(code);
+  return code == MDB_SUCCESS ? decode_content(value) : std::nullopt;
 }
 
 std::vector<ContentEntry> Index::sample(std::size_t draws, Random& random) const {
   std::vector<ContentEntry> found;
-  auto started = begin_transaction(environment_.get(), MDB_RDONLY);
-  if (!started) return found;
-  const OwnedTransaction transaction(*started);
+  const std::shared_lock lock(environments_mutex_);
+  const FaultNote fault(index_marker_);
+  const auto transaction = begin_reading();
+  if (!transaction) return found;
   MDB_cursor* opened = nullptr;
-  if (mdb_cursor_open(transaction.get(), databases_.content, &opened) != MDB_SUCCESS) return found;
+  if (mdb_cursor_open(transaction->get(), databases_.content, &opened) != MDB_SUCCESS) return found;
   const std::unique_ptr<MDB_cursor, decltype(&mdb_cursor_close)> cursor(opened, &mdb_cursor_close);
   MDB_stat stat{};
-  mdb_stat(transaction.get(), databases_.content, &stat);
+  mdb_stat(transaction->get(), databases_.content, &stat);
   const bool takes_all = stat.ms_entries <= draws;
   std::set<oci::Digest> seen;
   for (std::size_t i = 0; i < (takes_all ? stat.ms_entries : draws); ++i) {
@@ -257,6 +331,7 @@ std::vector<ContentEntry> Index::sample(std::size_t draws, Random& random) const
     MDB_val v{};
     int code = mdb_cursor_get(cursor.get(), &k, &v, takes_all ? MDB_NEXT : MDB_SET_RANGE);
     if (code == MDB_NOTFOUND && !takes_all) code = mdb_cursor_get(cursor.get(), &k, &v, MDB_FIRST);
+    note(code);
     if (code != MDB_SUCCESS) break;
     auto entry = entry_of(k, v);
     if (entry && seen.insert(entry->digest).second) found.push_back(std::move(*entry));
@@ -267,77 +342,6 @@ std::vector<ContentEntry> Index::sample(std::size_t draws, Random& random) const
 Totals Index::totals() const {
   const std::lock_guard lock(totals_mutex_);
   return totals_;
-}
-
-Bytes Index::used() const { return used_by(environment_.get()); }
-
-Bytes Index::used_with_small() const {
-  return Bytes{used_by(environment_.get()).count + used_by(small_environment_.get()).count};
-}
-
-Index::Snapshot::~Snapshot() {
-  if (slot_ == nullptr) return;
-  mdb_txn_reset(slot_->index);
-  mdb_txn_reset(slot_->small);
-}
-
-std::optional<std::string_view> Index::Snapshot::get(MDB_dbi database, std::string_view key) const {
-  return get_from(slot_->index, database, key);
-}
-
-std::optional<ContentRecord> Index::Snapshot::content(const oci::Digest& digest) const {
-  const auto value = get(index_.databases_.content, content_key(digest));
-  return value ? decode_content(*value) : std::nullopt;
-}
-
-std::optional<RegistryId> Index::Snapshot::registry(const oci::RegistryName& name) const {
-  const auto value = get(index_.databases_.registries, name.str());
-  return value ? decode_number(*value) : std::nullopt;
-}
-
-std::optional<RepositoryId> Index::Snapshot::repository(const Scope& scope) const {
-  const auto registry_id = registry(scope.registry);
-  if (!registry_id) return std::nullopt;
-  const auto value =
-      get(index_.databases_.repositories, repository_key(*registry_id, scope.repository.str()));
-  return value ? decode_number(*value) : std::nullopt;
-}
-
-std::optional<GrantRecord> Index::Snapshot::grant(const Scope& scope, const oci::Digest& digest,
-                                                  ContentKind kind) const {
-  const auto id = repository(scope);
-  if (!id) return std::nullopt;
-  const auto value = get(index_.databases_.grants, grant_key(digest, *id, kind));
-  return value ? decode_grant(*value) : std::nullopt;
-}
-
-std::optional<TagRecord> Index::Snapshot::tag(const Scope& scope, oci::AcceptVariant variant,
-                                              const oci::Tag& tag) const {
-  const auto id = repository(scope);
-  if (!id) return std::nullopt;
-  const auto value = get(index_.databases_.tags, tag_key(*id, variant, tag));
-  return value ? decode_tag(*value) : std::nullopt;
-}
-
-bool Index::Snapshot::has_tag(const Scope& scope, const oci::Tag& tag) const {
-  const auto id = repository(scope);
-  if (!id) return false;
-  for (unsigned bits = 0; bits <= UINT8_MAX; ++bits) {
-    const auto variant = oci::AcceptVariant::from_bits(static_cast<std::uint8_t>(bits));
-    if (get(index_.databases_.tags, tag_key(*id, variant, tag))) return true;
-  }
-  return false;
-}
-
-std::optional<TagListRecord> Index::Snapshot::tag_list(std::string_view page) const {
-  const auto value = get_from(slot_->small, index_.small_, tag_list_key(tag_list_slot(page)));
-  auto record = value ? decode_tag_list(*value) : std::nullopt;
-  return record && record->page == page ? record : std::nullopt;
-}
-
-std::optional<std::string> Index::Snapshot::small(const oci::Digest& digest) const {
-  const auto value = get_from(slot_->small, index_.small_, content_key(digest));
-  return value ? decode_bytes(*value) : std::nullopt;
 }
 
 }  // namespace layover::cache

@@ -2,9 +2,11 @@
 // on the loops; writes are batches of changes on the offload pool, by one writer.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,6 +20,7 @@
 #include "cache/index_records.h"
 #include "cache/lmdb_support.h"
 #include "cache/scope.h"
+#include "net/signal.h"
 
 namespace layover::cache {
 
@@ -27,16 +30,49 @@ struct ContentEntry {
   ContentRecord record;
 };
 
+/// What has been found wrong with an open index, from bad to worse.
+enum class IndexTrouble : std::uint8_t {
+  kNone,
+  kBroken,   // LMDB refuses to go on after a failed write: opening it again helps
+  kDamaged,  // its pages cannot be followed: another one has to take its place
+};
+
+/// Where a walk through all records is: see Index::check_some.
+struct IndexWalk {
+  unsigned database = 0;
+  std::string next;  // the key to go on at, or after
+  std::uint64_t records = 0;
+  std::uint64_t unsound = 0;  // of them: they count as absent
+};
+
 class Index {
  public:
-  /// Opens or makes the environments `<directory>/index` and `<directory>/small`, for `loops` loops
-  /// that read. kCorrupt where the index cannot be read (the small one is then simply made anew).
+  /// Closed. The environments are `<directory>/index` and `<directory>/small`, for `loops` loops that read.
+  Index(std::string directory, unsigned loops) : directory_(std::move(directory)), slots_(loops) {}
+  Index(const Index&) = delete;
+  Index& operator=(const Index&) = delete;
+  ~Index() { close(); }
+
+  /// An open one, for tests and tools; errors as with reopen().
   static Result<std::unique_ptr<Index>> open(const std::string& directory, unsigned loops);
-  ~Index();
+
+  /// Opens or makes the environments, after closing them where they are open. kCorrupt where the index
+  /// cannot be read (the small one is then simply made anew). Blocks, and makes the loops wait: start-up, or
+  /// pool after trouble.
+  Result<void> reopen();
+  /// From now on nothing is found and nothing can be written. In the same way.
+  void close();
+
+  /// Thread-safe.
+  IndexTrouble trouble() const { return trouble_.load(std::memory_order_relaxed); }
+  /// Told when trouble comes up.
+  const std::shared_ptr<net::Signal>& troubled() const { return troubled_; }
+  /// A fault of the process while it uses the index leaves this file.
+  const std::string& suspect_marker() const { return index_marker_; }
 
   class Snapshot;
-  /// A consistent view for a loop's thread, one at a time per loop, never held across a suspension. Throws
-  /// where the environment has failed for good.
+  /// A consistent view for a loop's thread, one at a time per loop, never held across a suspension. While
+  /// the index cannot be read it shows an empty one.
   Snapshot snapshot(unsigned loop_index);
 
   /// Applies all changes in one durable transaction, or none. Blocks: pool only, one call at a time
@@ -51,32 +87,63 @@ class Index {
   /// that. Digests are spread evenly, so every entry has its chance. Takes a read transaction of its own:
   /// pool only. Thread-safe.
   std::vector<ContentEntry> sample(std::size_t draws, Random& random) const;
+  /// Reads the next some thousand records, for a walk through all of them. Gives whether there are more;
+  /// kCorrupt where LMDB cannot follow its pages, which is trouble too. Pool only. Thread-safe.
+  Result<bool> check_some(IndexWalk& walk) const;
+  /// Writes a compact copy of the index to a new file. In the same way.
+  Result<void> copy_to(int fd) const;
+  /// Changes with each transaction. Thread-safe.
+  std::uint64_t last_transaction() const { return last_transaction_.load(std::memory_order_relaxed); }
   /// Thread-safe.
   Totals totals() const;
   /// Bytes of the index's file in use. Thread-safe.
-  Bytes used() const;
+  Bytes used() const { return Bytes{used_.load(std::memory_order_relaxed)}; }
   /// The same with the copy of small content. Thread-safe.
-  Bytes used_with_small() const;
+  Bytes used_with_small() const { return Bytes{used().count + small_used_.load(std::memory_order_relaxed)}; }
 
  private:
-  /// A reset read transaction of each environment, renewed for each snapshot.
+  /// A loop's reset read transaction of each environment, renewed for each snapshot; none while closed.
   struct ReadSlot {
+    std::mutex mutex;  // held by its snapshot, and by who closes and opens
     MDB_txn* index = nullptr;
     MDB_txn* small = nullptr;
+    bool is_readable = false;
+    bool is_small_readable = false;
   };
 
-  Index() = default;
+  void close_locked();
+  Result<void> open_locked();
+  Result<void> open_slots();
+  void measure();
+  /// For what LMDB says, of which environment.
+  void note(int code) const;
+  void note_small(int code) const;
+  void raise(IndexTrouble trouble) const;
+  Result<OwnedTransaction> begin_reading() const;
   Result<void> open_databases();
   Result<void> check_meta(MDB_txn* transaction);
   Result<void> open_small(const std::string& path, unsigned readers);
   Result<void> apply_to_index(std::span<const Change> changes);
   void apply_to_small(std::span<const Change> changes);
 
+  const std::string directory_;
+  const std::string index_marker_ = directory_ + "/index.suspect";
+  const std::string small_marker_ = directory_ + "/small.suspect";
+  mutable std::atomic<IndexTrouble> trouble_{IndexTrouble::kNone};
+  mutable std::atomic<bool> is_small_damaged_{false};
+  const std::shared_ptr<net::Signal> troubled_ = std::make_shared<net::Signal>();
+
+  /// Shared by who uses the environments on the pool, exclusive for who closes and opens them; before any
+  /// slot's.
+  mutable std::shared_mutex environments_mutex_;
   EnvironmentPointer environment_;
   EnvironmentPointer small_environment_;
   IndexDatabases databases_;
   MDB_dbi small_ = 0;
   std::vector<ReadSlot> slots_;
+  std::atomic<std::uint64_t> used_{0};
+  std::atomic<std::uint64_t> small_used_{0};
+  std::atomic<std::uint64_t> last_transaction_{0};
   mutable std::mutex totals_mutex_;
   Totals totals_;
 };
@@ -102,6 +169,7 @@ class Index::Snapshot {
   friend class Index;
   Snapshot(const Index& index, ReadSlot& slot) : index_(index), slot_(&slot) {}
   std::optional<std::string_view> get(MDB_dbi database, std::string_view key) const;
+  std::optional<std::string_view> get_small(std::string_view key) const;
 
   const Index& index_;
   ReadSlot* slot_;  // null once moved from

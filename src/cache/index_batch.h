@@ -42,6 +42,8 @@ class IndexBatch {
 
   /// Gives the totals after the changes, once all are durable.
   Result<Totals> commit();
+  /// LMDB's code for the first failure.
+  int code() const { return code_; }
 
  private:
   std::string_view get(MDB_dbi database, std::string_view key);

@@ -1,7 +1,9 @@
 // A group that fails is tried again one by one, so that one bad batch does not fail its neighbours.
 #include "cache/index_writer.h"
 
+#include <algorithm>
 #include <utility>
+#include <variant>
 
 #include "base/log.h"
 #include "net/offload.h"
@@ -50,13 +52,25 @@ void IndexWriter::run() {
   }
 }
 
+// LMDB tells a disk that takes half of a write as an input/output error. What adds to the index does not get
+// the ballast: it would be gone before an eviction needs it.
+Result<void> IndexWriter::apply(std::span<const Change> changes) {
+  auto applied = index_.apply(changes);
+  if (applied || ballast_ == nullptr) return applied;
+  const ErrorCode code = applied.error().code();
+  if (code != ErrorCode::kNoSpace && code != ErrorCode::kIo) return applied;
+  const bool is_eviction = std::ranges::all_of(
+      changes, [](const Change& change) { return std::holds_alternative<RemoveContent>(change); });
+  return is_eviction && ballast_->release() ? index_.apply(changes) : applied;
+}
+
 void IndexWriter::commit_group(std::vector<Pending> group) {
   std::vector<Change> all;
   for (const Pending& pending : group) all.insert(all.end(), pending.changes.begin(), pending.changes.end());
-  const Result<void> result = index_.apply(all);
+  const Result<void> result = apply(all);
   for (const Pending& pending : group) {
     const bool stands_alone = result || group.size() == 1;
-    settle(pending, stands_alone ? result : index_.apply(pending.changes));
+    settle(pending, stands_alone ? result : apply(pending.changes));
   }
 }
 

@@ -4,10 +4,12 @@
 
 #include <memory>
 #include <mutex>
+#include <span>
 #include <vector>
 
 #include "base/error.h"
 #include "cache/index.h"
+#include "cache/index_ballast.h"
 #include "net/signal.h"
 #include "net/task.h"
 
@@ -16,7 +18,8 @@ namespace layover::cache {
 /// Thread-safe; lives until all loops have drained.
 class IndexWriter {
  public:
-  explicit IndexWriter(Index& index) : index_(index) {}
+  /// `ballast`, where there is one, is given up for an eviction that cannot be written otherwise.
+  explicit IndexWriter(Index& index, Ballast* ballast = nullptr) : index_(index), ballast_(ballast) {}
 
   /// Resumes when the changes are durable, or none of them is made. Dropping the task does not take the
   /// changes back.
@@ -38,10 +41,12 @@ class IndexWriter {
 
   std::shared_ptr<Outcome> enqueue(std::vector<Change> changes);
   void run();
+  Result<void> apply(std::span<const Change> changes);
   void commit_group(std::vector<Pending> group);
   static void settle(const Pending& pending, const Result<void>& result);
 
   Index& index_;
+  Ballast* ballast_;
   std::mutex mutex_;
   std::vector<Pending> queue_;
   bool is_running_ = false;

@@ -9,11 +9,17 @@ namespace layover::cache {
 
 Error lmdb_error(int code, std::string_view what) {
   const ErrorCode kind = code == MDB_MAP_FULL || code == ENOSPC ? ErrorCode::kNoSpace
-                         : code == MDB_CORRUPTED || code == MDB_INVALID || code == MDB_VERSION_MISMATCH ||
-                                 code == MDB_PAGE_NOTFOUND || code == MDB_PANIC
-                             ? ErrorCode::kCorrupt
-                             : ErrorCode::kIo;
+                         : is_damage(code)                      ? ErrorCode::kCorrupt
+                                                                : ErrorCode::kIo;
   return {kind, ErrorSource::kDisk, fmt::format("{}: {}", what, mdb_strerror(code))};
+}
+
+// Keys and values are ours, so what LMDB finds wrong with their sizes or with the depth of the tree is damage
+// too.
+bool is_damage(int code) {
+  return code == MDB_CORRUPTED || code == MDB_PAGE_NOTFOUND || code == MDB_INVALID ||
+         code == MDB_VERSION_MISMATCH || code == MDB_INCOMPATIBLE || code == MDB_CURSOR_FULL ||
+         code == MDB_BAD_VALSIZE;
 }
 
 MDB_val to_val(std::string_view text) {
@@ -23,11 +29,18 @@ std::string_view to_view(const MDB_val& value) {
   return {static_cast<const char*>(value.mv_data), value.mv_size};
 }
 
-std::optional<std::string_view> get_from(MDB_txn* transaction, MDB_dbi database, std::string_view key) {
+int read_from(MDB_txn* transaction, MDB_dbi database, std::string_view key, std::string_view& value) {
   MDB_val k = to_val(key);
   MDB_val v{};
-  if (mdb_get(transaction, database, &k, &v) != MDB_SUCCESS) return std::nullopt;
-  return to_view(v);
+  const int code = mdb_get(transaction, database, &k, &v);
+  if (code == MDB_SUCCESS) value = to_view(v);
+  return code;
+}
+
+std::optional<std::string_view> get_from(MDB_txn* transaction, MDB_dbi database, std::string_view key) {
+  std::string_view value;
+  if (read_from(transaction, database, key, value) != MDB_SUCCESS) return std::nullopt;
+  return value;
 }
 
 Result<MDB_txn*> begin_transaction(MDB_env* environment, unsigned flags) {

@@ -31,7 +31,13 @@ std::string_view to_view(const MDB_val& value);
 /// LMDB's return code as an error of the disk; `what` says what was tried.
 Error lmdb_error(int code, std::string_view what);
 
+/// Whether the code says that LMDB cannot follow its own pages.
+bool is_damage(int code);
+
 Result<MDB_txn*> begin_transaction(MDB_env* environment, unsigned flags);
+
+/// mdb_get() in our words. The value is valid as long as the transaction.
+int read_from(MDB_txn* transaction, MDB_dbi database, std::string_view key, std::string_view& value);
 
 /// Nothing where there is no such key or it cannot be read. Valid as long as the transaction.
 std::optional<std::string_view> get_from(MDB_txn* transaction, MDB_dbi database, std::string_view key);

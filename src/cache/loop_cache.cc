@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "cache/cache.h"
 #include "cache/eviction.h"
+#include "cache/index_upkeep.h"
 #include "cache/sweep.h"
 #include "net/offload.h"
 
@@ -334,6 +335,10 @@ void LoopCache::remember_tag(PutTag tag) {
 }
 
 void LoopCache::start_sweep() { housekeeping_.spawn(adopt_unknown_files(cache_)); }
+
+void LoopCache::start_index_upkeep() {
+  housekeeping_.spawn(keep_index(cache_, [this] { start_sweep(); }));
+}
 
 void LoopCache::start_eviction() {
   housekeeping_.spawn(keep_within_limits(cache_, std::make_shared<SampledLastUse>(Random::system())));

@@ -26,6 +26,8 @@ class SmallBatch {
   void operator()(const auto&) {}  // the index's own
 
   Result<void> commit();
+  /// LMDB's code for the first failure.
+  int code() const { return code_; }
 
  private:
   void put(std::string_view key, std::string_view value);

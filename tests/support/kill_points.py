@@ -11,8 +11,8 @@ AREAS = ("fills", "blobs", "small", "index")
 
 
 def build_shim(source, directory):
-    """Compiles kill_shim.c, where that is not done yet, and gives the library's path."""
-    library = directory / "kill_shim.so"
+    """Compiles a file to preload, where that is not done yet, and gives the library's path."""
+    library = directory / f"{source.stem}.so"
     if not library.exists() or library.stat().st_mtime < source.stat().st_mtime:
         directory.mkdir(parents=True, exist_ok=True)
         run(["clang-19", "-O1", "-fPIC", "-shared", "-Wall", "-Wextra", "-o", library, source])

@@ -121,6 +121,11 @@ class Layover:
         return self._process.pid
 
     @property
+    def exit_status(self):
+        """None while it runs; negative numbers are signals."""
+        return self._process.exit_status
+
+    @property
     def is_running(self):
         return self._process is not None and self._process.exit_status is None
 
