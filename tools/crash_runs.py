@@ -1,8 +1,9 @@
-"""What is broken hundreds of times: `crash_runs.py ROOT RESULTS`.
+"""What is broken hundreds of times: `crash_runs.py ROOT RESULTS [RUN...]`.
 
 kills: SIGKILL at random instants under load, each with a restart and a full comparison. failures: one system
-call on the cache directory fails or is cut short, while images are pulled or layover starts. docs/reliability.md
-gets the results. A run that was cut off goes on where it was (build/crash-runs.json), as long as the sources are
+call on the cache directory fails or is cut short, while images are pulled or layover starts. starts: with 100,000
+objects in the cache, after an orderly end and after SIGKILL, in under a second. docs/reliability.md gets the
+results. A run that was cut off goes on where it was (build/crash-runs.json), as long as the sources are
 the same; LAYOVER_TEST_SEED repeats one from its beginning, or from step N with LAYOVER_TEST_STEP=N.
 """
 
@@ -19,13 +20,16 @@ from pathlib import Path
 ROOT = Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
 sys.path.insert(0, str(ROOT))
 
-from tests.support import crash_bench  # noqa: E402
 from tests.support.crash_bench import Bench, FailingCalls, Wrong, kill_once, plant_stock, seeded  # noqa: E402
-from tests.support.registry import Registry  # noqa: E402
+from tests.support.layover import BINARY, Layover  # noqa: E402
+from tests.support.registry import Registry, digest_of  # noqa: E402
 
 CONCERNED = ["src", "cmake"]   # what a result depends on
 IMAGES = 24
-STEPS = {"kills": int(os.environ.get("LAYOVER_KILLS", "500")),
+OBJECTS = 100_000
+LOOKED_AT = 200   # of them, after each start
+STEPS = {"starts": 20,
+         "kills": int(os.environ.get("LAYOVER_KILLS", "500")),
          "failures": int(os.environ.get("LAYOVER_FAILURES", "200"))}
 
 
@@ -93,6 +97,61 @@ def run(name, state, directory, registry, progress):
             bench.end()
 
 
+class ManyObjects:
+    """A cache directory with very many blobs in it, and starts of a layover with that."""
+
+    LIMIT = 1.0   # seconds until /readyz says 200
+
+    def __init__(self, directory):
+        directory.mkdir(parents=True)
+        maker = next((path for path in (BINARY.parent / "tests" / "make_cache", BINARY.parent / "make_cache")
+                      if path.exists()), None)
+        if maker is None:
+            raise RuntimeError(f"{BINARY.parent}/tests/make_cache is not there: build with -DLAYOVER_TESTS=ON")
+        self.layover = Layover(directory, {"registry-a.test": {"url": "http://127.0.0.1:1"}},
+                               {"log": {"level": "info", "requests": False}, "cache": {"min_free": "1MiB"}})
+        subprocess.run([maker, self.layover.cache_path, str(OBJECTS)], check=True)
+
+    def start_once(self, chance, is_orderly):
+        """Gives the seconds until it was ready."""
+        if self.layover.is_running:
+            if is_orderly:
+                self.layover.stop()
+            else:
+                self.layover.kill()
+        process = self.layover.launch()
+        began = time.monotonic()
+        process.wait_until(self.layover.is_ready, "layover is ready", 60)
+        took = time.monotonic() - began
+        for number in chance.sample(range(OBJECTS), LOOKED_AT):
+            content = b"object %d\n" % number
+            answer = self.layover.get("registry-a.test", f"public/many/blobs/{digest_of(content)}")
+            if (answer.status, answer.body, answer.cache) != (200, content, "HIT"):
+                raise Wrong(f"object {number} is answered {answer.status} {answer.cache}")
+        if took > self.LIMIT:
+            raise Wrong(f"ready after {took:.2f} s")
+        return took
+
+
+def run_starts(state, directory, progress):
+    many = ManyObjects(directory)
+    try:
+        while state["done"] < STEPS["starts"]:
+            try:
+                took = many.start_once(seeded(state["seed"], f"starts {state['done']}"), state["done"] % 2 == 0)
+                state["slowest_start"] = max(state["slowest_start"], took)
+            except (Wrong, OSError, RuntimeError, TimeoutError, AssertionError) as error:
+                state["wrong"].append(f"step {state['done']}: {error}")
+                print(f"  WRONG   starts, step {state['done']}: {error}", flush=True)
+            state["compared"] += LOOKED_AT
+            state["done"] += 1
+            progress.save()
+        print(f"  starts: {state['done']} with {OBJECTS:,} objects, the slowest {state['slowest_start']:.2f} s",
+              flush=True)
+    finally:
+        many.layover.kill()
+
+
 def record(name, state, progress):
     """The run's row in the last table but those of others: that under "Broken on purpose"."""
     page = ROOT / "docs" / "reliability.md"
@@ -116,11 +175,13 @@ def main():
     passed = []
     names = sys.argv[3:] or list(STEPS)
     directory = Path(tempfile.mkdtemp(prefix="layover-crash-"))
-    print(f"  LAYOVER_BINARY={crash_bench.BINARY}, in {directory}")
+    print(f"  LAYOVER_BINARY={BINARY}, in {directory}")
     for name in names:
         state = progress.of(name)
         print(f"  {name}: LAYOVER_TEST_SEED={state['seed']}, from step {state['done']}", flush=True)
-        if state["done"] < STEPS[name]:
+        if state["done"] < STEPS[name] and name == "starts":
+            run_starts(state, directory / name, progress)
+        elif state["done"] < STEPS[name]:
             registry = Registry(directory / f"registry-{name}", directory / f"storage-{name}")
             try:
                 run(name, state, directory / name, registry, progress)

@@ -98,6 +98,11 @@ run_fuzz() {
   "${python[@]}" "$root/tools/fuzz.py" "$root" "$results" "$1"
 }
 
+# Kills, failing system calls and starts with many objects, of the release binary.
+run_crashes() {
+  LAYOVER_BINARY=$root/build/release/layover "${python[@]}" "$root/tools/crash_runs.py" "$root" "$results"
+}
+
 # run_end_to_end [PYTEST-ARGS]: real engines against the release binary, as root.
 run_end_to_end() {
   local status report=$results/end-to-end.xml

@@ -19,12 +19,14 @@ class Ballast {
   /// In the cache directory `path`.
   Ballast(FileSystem& files, const std::string& path) : files_(files), file_(path + "/ballast") {}
 
-  /// Gives the blocks up. False where there are none.
+  /// Gives the blocks up. False where there are none, or the disk has room without them.
   bool release();
   /// Reserves them where they are not and there is much more room than that.
   void restore();
 
  private:
+  bool has_room() const;
+
   FileSystem& files_;
   const std::string file_;
   std::mutex mutex_;

@@ -35,7 +35,9 @@ extern "C" void note_fault(int number) {
   errno = saved;
 }
 
-void install() {
+}  // namespace
+
+void install_fault_notes() {
   for (std::size_t i = 0; i < kFaults.size(); ++i) {
     struct sigaction action{};
     action.sa_handler = note_fault;
@@ -44,10 +46,8 @@ void install() {
   }
 }
 
-}  // namespace
-
 FaultNote::FaultNote(const std::string& marker) : outer_(marker_of_thread) {
-  std::call_once(is_installed, install);
+  std::call_once(is_installed, install_fault_notes);
   marker_of_thread = marker.c_str();
 }
 

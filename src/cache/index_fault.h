@@ -7,6 +7,10 @@
 
 namespace layover::cache {
 
+/// Handles these signals from now on; what handled them before comes after. The first note does it; again
+/// only for who has set handlers since.
+void install_fault_notes();
+
 /// While one lives, a fault of this thread (SIGBUS, SIGSEGV, SIGABRT) leaves the empty file `marker`, for the
 /// next start, before it ends the process as ever. Nests; costs no system call.
 class FaultNote {

@@ -31,7 +31,7 @@ std::string_view to_view(const MDB_val& value);
 /// LMDB's return code as an error of the disk; `what` says what was tried.
 Error lmdb_error(int code, std::string_view what);
 
-/// Whether the code says that LMDB cannot follow its own pages.
+/// Whether the first code of a transaction that is no success says that LMDB cannot follow its own pages.
 bool is_damage(int code);
 
 Result<MDB_txn*> begin_transaction(MDB_env* environment, unsigned flags);

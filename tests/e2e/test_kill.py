@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.support import crash_bench
 from tests.support.kill_points import Step, build_shim, choose, read_steps
 from tests.support.layover import ROOT, Layover
 from tests.support.processes import wait_until
@@ -155,3 +156,15 @@ def test_a_download_that_was_killed_half_way_is_completed(layover, upstream, sit
     layover.start()
     answer = layover.get(REGISTRY, f"{REPOSITORY}/blobs/{digest}")
     assert (answer.status, answer.body) == (200, content)
+
+
+def test_kills_at_random_instants_under_load(tmp_path, site_a, seed):
+    """A sample of what ./test --long does 500 times."""
+    stock = crash_bench.plant_stock(site_a.open, 10, crash_bench.seeded(seed, "stock"))
+    bench = crash_bench.Bench(tmp_path, site_a.open.port, stock, None)
+    try:
+        for number in range(6):
+            bench.chance = crash_bench.seeded(seed, number)
+            crash_bench.kill_once(bench)
+    finally:
+        bench.end()
