@@ -52,7 +52,10 @@ Result<void> Index::reopen() {
   for (ReadSlot& slot : slots_) slot.mutex.lock();
   close_locked();
   auto opened = open_locked();
-  if (!opened) close_locked();
+  if (!opened) {
+    close_locked();
+    raise(IndexTrouble::kBroken);  // somebody has to try again
+  }
   for (ReadSlot& slot : slots_) slot.mutex.unlock();
   return opened;
 }
