@@ -91,7 +91,12 @@ class Cache {
   void set_complete_abandoned(bool is_wanted) {
     complete_abandoned_.store(is_wanted, std::memory_order_relaxed);
   }
+  /// Bytes a second that the scrub may read; 0: it waits.
+  Bytes scrub_rate() const { return Bytes{scrub_rate_.load(std::memory_order_relaxed)}; }
+  void set_scrub_rate(Bytes per_second) { scrub_rate_.store(per_second.count, std::memory_order_relaxed); }
   void count_evicted(std::size_t objects, Bytes bytes);
+  /// A stored content was found wrong.
+  void count_damaged() { metrics_.damaged_objects().add(); }
 
  private:
   friend class LoopCache;
@@ -119,6 +124,7 @@ class Cache {
   metrics::Metrics& metrics_;
   const CacheOptions options_;
   std::atomic<bool> complete_abandoned_{options_.complete_abandoned};
+  std::atomic<std::uint64_t> scrub_rate_{0};
   DiskBudget budget_;
   Committer committer_;
   LeftOvers left_overs_;
@@ -162,6 +168,8 @@ class LoopCache {
   void start_index_upkeep();
   /// Starts keeping the cache within its limits, until this dies. On one loop of all.
   void start_eviction();
+  /// Starts reading what is stored again, in the background. In the same way.
+  void start_scrub();
 
  private:
   /// What the index says about a request.

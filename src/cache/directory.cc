@@ -29,6 +29,10 @@ constexpr std::string_view kAside = "index.damaged-";
 /// For whoever wants to know what happened; an index that is damaged each day must not fill the disk.
 constexpr std::size_t kAsideKept = 2;
 
+/// For people to look at; more tells them nothing new.
+constexpr std::size_t kMostQuarantined = 16;
+constexpr std::uint64_t kMostQuarantinedBytes = std::uint64_t{1} << 30;
+
 constexpr long kCifsMagic = 0xFF534D42L;
 constexpr long kSmb2Magic = 0xFE534D42L;
 constexpr long kLustreMagic = 0x0BD00BD0L;
@@ -103,6 +107,10 @@ Result<void> Directory::make_folders() {
   return files_.sync_directory(path_);
 }
 
+std::string Directory::content_folder(unsigned folder) const {
+  return fmt::format("{}/blobs/{}/{:02x}", path_, algorithm_of(folder), folder % (kFolders / 2));
+}
+
 std::string Directory::blob_folder(const oci::Digest& digest) const {
   return fmt::format("{}/blobs/{}/{}", path_, oci::algorithm_name(digest.algorithm()),
                      digest.hex().substr(0, 2));
@@ -120,10 +128,33 @@ Result<void> Directory::quarantine(const Claim& claim) const {
   const oci::Digest& digest = claim.digest();
   const std::string folder = path_ + "/quarantine";
   if (auto made = files_.make_directories(folder); !made) return made;
-  auto moved = files_.rename(blob_file(digest),
-                             fmt::format("{}/{}.{}", folder, digest.hex(), Random::system().next_hex()));
+  const std::string name = fmt::format("{}.{}", digest.hex(), Random::system().next_hex());
+  auto moved = files_.rename(blob_file(digest), folder + "/" + name);
   if (!moved && moved.error().code() == ErrorCode::kNotFound) return {};
+  if (moved) bound_quarantine(name);
   return moved;
+}
+
+void Directory::bound_quarantine(const std::string& newest) const {
+  const std::string folder = path_ + "/quarantine";
+  std::size_t kept = 0;
+  std::uint64_t bytes = 0;
+  const auto names = files_.list(folder).value_or(std::vector<std::string>());
+  const auto keep = [&](const std::string& name) {
+    const auto status = files_.status(folder + "/" + name);
+    const bool fits =
+        status && kept < kMostQuarantined && bytes + status->size.count <= kMostQuarantinedBytes;
+    if (fits) {
+      ++kept;
+      bytes += status->size.count;
+    } else if (auto removed = files_.remove(folder + "/" + name); !removed) {
+      log_warning("{}", removed.error().describe());
+    }
+  };
+  keep(newest);
+  for (const std::string& name : names) {
+    if (name != newest) keep(name);
+  }
 }
 
 Result<std::string> Directory::set_index_aside() const {

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/error.h"
 #include "base/file_system.h"
@@ -25,11 +26,18 @@ class Directory {
   /// "<path>/blobs/sha256/ab/ab12..."
   std::string blob_file(const oci::Digest& digest) const;
   std::string blob_folder(const oci::Digest& digest) const;
+  /// The folders of content, by number: 256 of each algorithm.
+  static constexpr unsigned kFolders = 512;
+  static std::string_view algorithm_of(unsigned folder) {
+    return folder < kFolders / 2 ? "sha256" : "sha512";
+  }
+  std::string content_folder(unsigned folder) const;
   /// A new name for a partial download.
   std::string new_fill_file(const oci::Digest& digest) const;
   /// Whoever puts the file of a digest into place or takes it away holds its claim.
   Claims& claims() const { return claims_; }
-  /// Moves a stored file whose bytes are not what its name says to `quarantine/`. Blocks: pool only.
+  /// Moves a stored file whose bytes are not what its name says to `quarantine/`, where the others make room
+  /// for it: at most 16 files of 1 GiB in all are kept. Blocks: pool only.
   Result<void> quarantine(const Claim& claim) const;
   /// Where a start notes that it is opening the index, until it has.
   std::string opening_marker() const { return path_ + "/index.opening"; }
@@ -42,6 +50,7 @@ class Directory {
   Directory(FileSystem& files, std::string path) : files_(files), path_(std::move(path)) {}
   Result<void> take_lock();
   Result<void> make_folders();
+  void bound_quarantine(const std::string& newest) const;
 
   FileSystem& files_;
   std::string path_;

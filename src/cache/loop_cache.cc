@@ -10,6 +10,8 @@
 #include "cache/cache.h"
 #include "cache/eviction.h"
 #include "cache/index_upkeep.h"
+#include "cache/quarantine.h"
+#include "cache/scrub.h"
 #include "cache/sweep.h"
 #include "net/offload.h"
 
@@ -212,14 +214,7 @@ net::Task<Result<void>> LoopCache::drop_damaged(const oci::Digest& digest) {
   if (file) co_return Result<void>{};
   if (!is_no_longer_there(file.error())) co_return std::unexpected(file.error());
   log_error("a stored blob is missing or damaged and will be downloaded again: {}", file.error().describe());
-  auto moved = co_await net::offload(
-      net::Work::kDisk, [&directory = cache_.directory(), claim] { return directory.quarantine(*claim); });
-  if (!moved) log_error("it could not be moved to quarantine: {}", moved.error().describe());
-  std::vector<Change> changes;
-  changes.emplace_back(RemoveContent{.digest = digest});
-  auto written = co_await writer().write(std::move(changes));
-  cache_.budget().note_change();
-  co_return written;
+  co_return co_await put_into_quarantine(cache_, claim);
 }
 
 // Nothing where there is reason to look into the index again.
@@ -335,6 +330,8 @@ void LoopCache::remember_tag(PutTag tag) {
 }
 
 void LoopCache::start_sweep() { housekeeping_.spawn(adopt_unknown_files(cache_)); }
+
+void LoopCache::start_scrub() { housekeeping_.spawn(scrub(cache_)); }
 
 void LoopCache::start_index_upkeep() {
   housekeeping_.spawn(keep_index(cache_, [this] { start_sweep(); }));

@@ -1,6 +1,7 @@
 // The two ways of asking the kernel.
 #include "cache/page_cache.h"
 
+#include <fcntl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -69,6 +70,12 @@ bool is_in_memory(int fd, ByteRange range) {
     if (is_cached || has_cachestat.load(std::memory_order_relaxed)) return is_cached;
   }
   return reads_without_waiting(fd, range);
+}
+
+void drop_from_memory(int fd, ByteRange range) {
+  // Advice: where it is not taken, nothing is lost.
+  (void)::posix_fadvise(fd, static_cast<off_t>(range.begin), static_cast<off_t>(range.length()),
+                        POSIX_FADV_DONTNEED);
 }
 
 Result<void> bring_into_memory(int fd, ByteRange range) {

@@ -1,8 +1,6 @@
 // Folder by folder, file by file; dropping the task ends it after the job under way.
 #include "cache/sweep.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
 #include <memory>
 #include <string>
@@ -12,17 +10,13 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
-#include "cache/hasher.h"
+#include "cache/file_hash.h"
 #include "net/offload.h"
 #include "oci/manifest.h"
 
 namespace layover::cache {
 
 namespace {
-
-constexpr unsigned kFolders = 512;  // 256 of each algorithm
-/// A job's share of a file: some tens of milliseconds of hashing.
-constexpr std::uint64_t kPiece = std::uint64_t{32} << 20;
 
 struct UnknownFile {
   oci::Digest digest;
@@ -32,9 +26,8 @@ struct UnknownFile {
 
 std::vector<UnknownFile> find_unknown(Cache& cache, unsigned number) {
   const Directory& directory = cache.directory();
-  const std::string_view algorithm = number < kFolders / 2 ? "sha256" : "sha512";
-  const std::string folder =
-      fmt::format("{}/blobs/{}/{:02x}", directory.path(), algorithm, number % (kFolders / 2));
+  const std::string_view algorithm = Directory::algorithm_of(number);
+  const std::string folder = directory.content_folder(number);
   std::vector<UnknownFile> found;
   for (const std::string& name : directory.files().list(folder).value_or(std::vector<std::string>())) {
     const auto digest = oci::Digest::parse(fmt::format("{}:{}", algorithm, name));
@@ -43,45 +36,6 @@ std::vector<UnknownFile> find_unknown(Cache& cache, unsigned number) {
     if (status) found.push_back({.digest = *digest, .path = folder + "/" + name, .size = status->size});
   }
   return found;
-}
-
-/// A file's digest in the making, handed from job to job.
-struct Hashing {
-  UniqueFd fd;
-  Hasher hasher;
-  std::uint64_t offset = 0;
-  bool is_at_end = false;
-  std::optional<Error> failure;
-};
-
-Hashing hash_piece(FileSystem& files, Hashing hashing) {
-  std::vector<std::byte> chunk(std::size_t{256} << 10);
-  const std::uint64_t end = hashing.offset + kPiece;
-  while (!hashing.is_at_end && !hashing.failure && hashing.offset < end) {
-    auto n = files.read_at(hashing.fd.get(), chunk, hashing.offset);
-    if (!n) {
-      hashing.failure = n.error();
-    } else {
-      hashing.hasher.update(std::span(chunk).first(*n));
-      hashing.offset += *n;
-      hashing.is_at_end = *n == 0;
-    }
-  }
-  return hashing;
-}
-
-net::Task<Result<oci::Digest>> hash_file(FileSystem& files, std::string path, oci::Algorithm algorithm) {
-  auto fd = co_await net::offload(net::Work::kDisk, [&files, path] { return files.open(path, O_RDONLY, 0); });
-  if (!fd) co_return std::unexpected(fd.error());
-  Hashing hashing{
-      .fd = std::move(*fd), .hasher = Hasher(algorithm), .offset = 0, .is_at_end = false, .failure = {}};
-  while (!hashing.is_at_end && !hashing.failure) {
-    hashing = co_await net::offload(net::Work::kCompute, [&files, part = std::move(hashing)]() mutable {
-      return hash_piece(files, std::move(part));
-    });
-  }
-  if (hashing.failure) co_return std::unexpected(*hashing.failure);
-  co_return hashing.hasher.finish();
 }
 
 std::vector<oci::RegistryName> origins_of(FileSystem& files, const std::string& path) {
@@ -120,6 +74,7 @@ net::Task<void> put_aside(Cache& cache, const UnknownFile& file, std::shared_ptr
   auto moved = co_await net::offload(
       net::Work::kDisk, [&directory = cache.directory(), claim] { return directory.quarantine(*claim); });
   if (moved) {
+    cache.count_damaged();
     cache.budget().forget_orphan(file.digest);
   } else {
     log_error("{}", moved.error().describe());
@@ -170,7 +125,7 @@ void count_unknown(Cache& cache, unsigned number) {
 }  // namespace
 
 net::Task<void> adopt_unknown_files(Cache& cache) {
-  for (unsigned number = 0; number < kFolders; ++number) {
+  for (unsigned number = 0; number < Directory::kFolders; ++number) {
     auto counted = co_await net::offload(net::Work::kDisk, [&cache, number] {
       count_unknown(cache, number);
       return true;
@@ -178,7 +133,7 @@ net::Task<void> adopt_unknown_files(Cache& cache) {
     (void)counted;
   }
   std::size_t adopted = 0;
-  for (unsigned number = 0; number < kFolders; ++number) {
+  for (unsigned number = 0; number < Directory::kFolders; ++number) {
     const auto unknown =
         co_await net::offload(net::Work::kDisk, [&cache, number] { return find_unknown(cache, number); });
     for (const UnknownFile& file : unknown) {

@@ -16,6 +16,7 @@ namespace {
 // What llhttp's caller can hold per connection, and what real requests need at least.
 constexpr Bytes kLeastHeaderBytes = 1_KiB;
 constexpr Bytes kMostHeaderBytes = 1_MiB;
+constexpr Bytes kMostScrubRate = 1024_GiB;
 
 /// More descriptors than Linux gives a process unless it is told to (fs.nr_open).
 constexpr unsigned kMostConnections = 1U << 20;
@@ -39,6 +40,7 @@ void read_cache(const Value& value, const ReadContext& context, Cache& cache) {
   if (const auto min_free = section.find("min_free")) {
     read_value(*min_free, cache.min_free.emplace(), Zero::kAllowed);
   }
+  section.read("scrub_rate", cache.scrub_rate, Bytes{}, kMostScrubRate);
   section.read("complete_abandoned", cache.complete_abandoned);
   section.finish();
 }

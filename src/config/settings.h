@@ -38,6 +38,7 @@ struct Cache {
   Space max_size = Space::share(80);    // of all that the cache stores; never zero
   std::optional<Space> min_free{};      // what the cache leaves to others, as given; see min_free_of()
   Space max_object = Space::share(25);  // of one blob: what is larger is not stored; a share is of max_size
+  Bytes scrub_rate = 10_MiB;            // a second, to find stored content that has rotted; 0: none
   bool complete_abandoned = true;       // a fill goes on when its last client has left
 
   /// What the cache leaves free on a file system of `total` bytes: as given, else 5 GiB but no more than a

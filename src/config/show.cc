@@ -31,6 +31,7 @@ Json show_cache(const Cache& cache) {
                  {"max_size", to_string(cache.max_size)},
                  {"max_object", to_string(cache.max_object)}};
   if (cache.min_free) object["min_free"] = to_string(*cache.min_free);
+  object["scrub_rate"] = size_text(cache.scrub_rate);
   object["complete_abandoned"] = cache.complete_abandoned;
   return object;
 }

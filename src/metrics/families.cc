@@ -140,7 +140,9 @@ FillFamilies::FillFamilies(const FamilyContext& context)
 
 EvictionFamilies::EvictionFamilies(const FamilyContext& context)
     : objects(counter(context, "layover_evicted_objects_total", "Contents removed to make room.")),
-      bytes(counter(context, "layover_evicted_bytes_total", "Bytes of content removed to make room.")) {}
+      bytes(counter(context, "layover_evicted_bytes_total", "Bytes of content removed to make room.")),
+      damaged(counter(context, "layover_damaged_objects_total",
+                      "Stored contents that were found missing, or not what their digest names.")) {}
 
 Metrics::Families::Families(const MetricsOptions& options)
     : context{options.loops, registry_label(options.registries)},
@@ -155,12 +157,26 @@ Metrics::Families::Families(const MetricsOptions& options)
 
 std::vector<MetricFamily> Metrics::Families::Collect() const {
   std::vector<MetricFamily> families;
-  for (const Family* family :
-       {&client.http_requests, &client.http_request_duration, &client.time_to_first_byte, &client.sent_bytes,
-        &client.saved_bytes, &client.stale_served, &client.client_aborts, &client.access_denied,
-        &client.connections, &upstream.requests, &upstream.received_bytes, &upstream.request_duration,
-        &upstream.errors, &upstream.digest_mismatches, &fill.active, &fill.readers, &fill.results,
-        &eviction.objects, &eviction.bytes}) {
+  for (const Family* family : {&client.http_requests,
+                               &client.http_request_duration,
+                               &client.time_to_first_byte,
+                               &client.sent_bytes,
+                               &client.saved_bytes,
+                               &client.stale_served,
+                               &client.client_aborts,
+                               &client.access_denied,
+                               &client.connections,
+                               &upstream.requests,
+                               &upstream.received_bytes,
+                               &upstream.request_duration,
+                               &upstream.errors,
+                               &upstream.digest_mismatches,
+                               &fill.active,
+                               &fill.readers,
+                               &fill.results,
+                               &eviction.objects,
+                               &eviction.bytes,
+                               &eviction.damaged}) {
     families.push_back(family->collect());
   }
   families.push_back(collect_ratelimits());

@@ -61,6 +61,7 @@ struct EvictionFamilies {
 
   Family objects;
   Family bytes;
+  Family damaged;
 };
 
 /// Thread-safe.

@@ -67,6 +67,7 @@ Gauge Metrics::fill_readers() const { return families_->fill.readers.gauge(); }
 Counter Metrics::fills(FillResult result) const { return families_->fill.results.counter(result); }
 
 Counter Metrics::evicted_objects() const { return families_->eviction.objects.counter(); }
+Counter Metrics::damaged_objects() const { return families_->eviction.damaged.counter(); }
 Counter Metrics::evicted_bytes() const { return families_->eviction.bytes.counter(); }
 
 Counter Metrics::digest_mismatches(RegistryLabel registry) const {

@@ -77,6 +77,7 @@ class Metrics {
   Gauge fill_readers() const;
   Counter fills(FillResult result) const;
   Counter evicted_objects() const;
+  Counter damaged_objects() const;
   Counter evicted_bytes() const;
   Counter digest_mismatches(RegistryLabel registry) const;
 

@@ -126,6 +126,7 @@ Result<void> Server::open_cache() {
                                    .space = *space});
   if (!cache) return std::unexpected(cache.error());
   cache_ = std::move(*cache);
+  cache_->set_scrub_rate(settings.cache.scrub_rate);
   metrics_.read_cache_figures_with([this] {
     const cache::Totals totals = cache_->index().totals();
     return metrics::CacheFigures{.stored = Bytes{totals.bytes},
@@ -153,6 +154,7 @@ Result<void> Server::reload(std::shared_ptr<const config::Settings> settings) {
   cache_->budget().set_limits(*space);
   client_limits_.set(bounds_of(configuration_->settings->limits, configuration_->settings->threads));
   cache_->set_complete_abandoned(configuration_->settings->cache.complete_abandoned);
+  cache_->set_scrub_rate(configuration_->settings->cache.scrub_rate);
   for (const auto& worker : workers_) worker->reconfigure(configuration_);
   return {};
 }

@@ -147,6 +147,7 @@ void Worker::start_housekeeping() {
     if (on_loop_ == nullptr) return;  // stopping
     on_loop_->cache.start_eviction();
     on_loop_->cache.start_sweep();
+    on_loop_->cache.start_scrub();
     on_loop_->cache.start_index_upkeep();
   });
 }

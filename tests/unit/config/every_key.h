@@ -15,7 +15,8 @@ class EveryKey {
   static constexpr std::string_view kText = R"({
     "listen": [{"address": "127.0.0.1:5000", "default_registry": "file.example"}, {"address": "[::1]:5000"}],
     "admin": {"listen": "127.0.0.1:5002"},
-    "cache": {"path": "data", "max_size": "70%", "max_object": "1GiB", "min_free": "3GiB", "complete_abandoned": false},
+    "cache": {"path": "data", "max_size": "70%", "max_object": "1GiB", "min_free": "3GiB", "scrub_rate": "3MiB",
+              "complete_abandoned": false},
     "defaults": {"tag_ttl": "2m", "not_found_ttl": "0s", "stale_ttl": "1d", "grant_ttl": "2h",
                  "connect_timeout": "3s", "response_timeout": "4s", "confirm_timeout": "500ms",
                  "idle_timeout": "6s", "first_byte_budget": "7s"},
