@@ -17,7 +17,7 @@ namespace layover::cache {
 namespace {
 
 /// For room on the disk: clients that would wait longer are better off without it.
-constexpr std::chrono::seconds kSpacePatience{3};
+constexpr std::chrono::seconds kSpacePatience{5};
 
 /// How many bytes a crash may cost: the record beside the file is replaced that often.
 constexpr std::uint64_t kBetweenSaves = std::uint64_t{64} << 20;

@@ -114,20 +114,26 @@ net::Task<Result<UncachedStream::Piece>> UncachedStream::next_missing() {
 }
 
 net::Task<Result<UncachedStream::Piece>> UncachedStream::read_file(ByteRange range) {
-  range.end = std::min(range.end, range.begin + Chunk::kCapacity);
+  struct Read {
+    Piece piece;
+    Result<std::size_t> n;
+  };
+  const std::size_t length = std::min<std::uint64_t>(range.length(), Chunk::kCapacity);
   // The job shares the fill: it may outlive the reader.
-  co_return co_await net::offload(
-      net::Work::kDisk, [&files = *way_.files, fill = fill_, range]() -> Result<Piece> {
-        Piece piece{.chunk = {.bytes = std::make_unique_for_overwrite<std::byte[]>(range.length()),
-                              .offset = range.begin,
-                              .length = range.length()},
-                    .is_from_file = true};
-        auto n = files.read_at(fill->view().fd, {piece.chunk.bytes.get(), range.length()}, range.begin);
-        if (!n) return std::unexpected(n.error());
-        if (*n == range.length()) return piece;
-        return failure(ErrorCode::kIo, ErrorSource::kDisk,
-                       fmt::format("a partial download lacks bytes at {} that were written", range.begin));
+  auto read = co_await net::offload(
+      net::Work::kDisk, [&files = *way_.files, fill = fill_, begin = range.begin, length] {
+        Read done{.piece = {.chunk = {.bytes = std::make_unique_for_overwrite<std::byte[]>(length),
+                                      .offset = begin,
+                                      .length = length},
+                            .is_from_file = true},
+                  .n = {}};
+        done.n = files.read_at(fill->view().fd, {done.piece.chunk.bytes.get(), length}, begin);
+        return done;
       });
+  if (!read.n) co_return std::unexpected(read.n.error());
+  if (*read.n == length) co_return std::move(read.piece);
+  co_return failure(ErrorCode::kIo, ErrorSource::kDisk,
+                    fmt::format("a partial download lacks bytes at {} that were written", range.begin));
 }
 
 net::Task<UncachedStream::Piece> UncachedStream::hash(Piece piece) {

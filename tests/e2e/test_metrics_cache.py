@@ -96,19 +96,23 @@ def test_a_disk_that_fails_is_a_disk_error(start, open_upstream, plant):
     shutil.rmtree(layover.cache_path / "fills")
     digest = plant(MIB)
     with MetricChanges(layover, requests=1) as moved:
-        assert get(layover, f"blobs/{digest}").status == 503
+        assert get(layover, f"blobs/{digest}").cache == "BYPASS"
     assert moved("layover_fills_total") == {"disk_error": 1}
     assert moved("layover_upstream_errors_total") == {}
+    assert moved("layover_saved_bytes_total") == {}
+    assert gauges(layover, "layover_cache_degraded") == [1]
 
 
-def test_what_has_no_room_is_a_disk_error_and_nothing_is_evicted_for_it(start, plant):
-    layover = start(max_size="16MiB")
-    get(layover, f"blobs/{plant(MIB)}")
-    layover.settle()
-    with MetricChanges(layover, requests=1) as moved:
-        assert get(layover, f"blobs/{plant(16 * MIB)}").status == 503
-    assert moved("layover_fills_total") == {"disk_error": 1}
-    assert moved("layover_evicted_objects_total") == {} == moved("layover_evicted_bytes_total")
+def test_what_is_too_large_is_abandoned_and_nothing_is_evicted_for_it(start, plant):
+    for limits in ({"max_size": "16MiB", "max_object": "100%"}, {"max_size": "64MiB"}):
+        layover = start(**limits)
+        get(layover, f"blobs/{plant(MIB)}")
+        layover.settle()
+        with MetricChanges(layover, requests=1) as moved:
+            assert get(layover, f"blobs/{plant(16 * MIB + 1)}").cache == "BYPASS"
+        assert moved("layover_fills_total") == {"abandoned": 1}
+        assert moved("layover_evicted_objects_total") == {} == moved("layover_evicted_bytes_total")
+        assert gauges(layover, "layover_cache_degraded") == [0]
 
 
 def test_what_is_stored_is_counted_by_kind_and_survives_a_restart(start, site_a, random_bytes):

@@ -36,7 +36,7 @@ config::Settings settings_with(const std::vector<config::Registry>& registries) 
   return settings;
 }
 
-RunningProxy::RunningProxy(config::Settings settings) {
+RunningProxy::RunningProxy(config::Settings settings, FileSystem& files) : files_(files) {
   settings.cache.path = directory_.path();
   settings_ = std::make_shared<const config::Settings>(std::move(settings));
   if (settings_->log.requests) request_log_.emplace(requests_.fd(), settings_->log.format, clock_);
@@ -51,7 +51,7 @@ void RunningProxy::start() {
   prepare_offload();
   std::signal(SIGPIPE, SIG_IGN);  // as the program does
   auto started = proxy::Server::start({.settings = settings_,
-                                       .files = FileSystem::system(),
+                                       .files = files_,
                                        .clock = clock_,
                                        .version = "0.0.0",
                                        .revision = "test",

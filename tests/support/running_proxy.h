@@ -29,7 +29,8 @@ config::Settings settings_with(const std::vector<config::Registry>& registries);
 
 class RunningProxy {
  public:
-  explicit RunningProxy(config::Settings settings);
+  /// `files` outlives it.
+  explicit RunningProxy(config::Settings settings, FileSystem& files = FileSystem::system());
   RunningProxy(const RunningProxy&) = delete;
   RunningProxy& operator=(const RunningProxy&) = delete;
   ~RunningProxy();
@@ -59,6 +60,7 @@ class RunningProxy {
  private:
   void start();
 
+  FileSystem& files_;
   TemporaryDirectory directory_;
   ManualClock clock_;
   std::shared_ptr<const config::Settings> settings_;

@@ -171,3 +171,37 @@ TEST_CASE("each reader goes on by its own right: one that upstream refuses by no
   CHECK(all[1].failure);
   CHECK(all[1].bytes.size() <= 4 * kPiece);
 }
+
+TEST_CASE("a client that does not read stops its own stream, and what waits in memory for it is bounded") {
+  CacheFixture fixture;
+  const Blob blob(1, 20'000'000);
+  fixture.files.fail(Call::kOpen, 0, ErrorCode::kNoSpace);
+  struct Stopped {
+    std::optional<cache::Opened> opened;
+    std::uint64_t got = 0;
+  };
+  const auto stopped = std::make_shared<Stopped>();
+  auto begun = fixture.loop(0).start(
+      [&fixture, stopped, request = fixture.request(*blob.content, blob.digest)]() -> net::Task<bool> {
+        return [](cache::LoopCache& cache, cache::ContentRequest wanted, Stopped& out) -> net::Task<bool> {
+          auto opened = co_await cache.open(std::move(wanted), Deadline::after(kPatience));
+          if (!opened) co_return false;
+          out.opened.emplace(std::move(*opened));
+          auto first = co_await out.opened->reader->next(0, kToTheEnd);
+          if (first) out.got = first->length();
+          co_return first.has_value();
+        }(fixture.on_loop(0), request, *stopped);
+      });
+  CHECK(LoopThread::wait_for(std::move(begun)));
+  fixture.settle();
+  const Got other = fixture.get_now(fixture.request(*blob.content, blob.digest));
+  CHECK(other.is_whole(blob.bytes));
+  CHECK(stopped->got > 0);
+  // The stopped one has no more than its few chunks; the other has been given all, once.
+  CHECK(blob.content->given() <= 20'000'000 + 5 * cache::Chunk::kCapacity);
+  fixture.loop(0).call([stopped] {
+    stopped->opened.reset();
+    return 0;
+  });
+  REQUIRE(eventually([&] { return blob.content->running() == 0; }));
+}
