@@ -1,13 +1,16 @@
 // Faults of the disk through a whole layover, by one reader, 20 readers, a range reader, for small content
 // and content of unknown size: every client gets what it asked for, and the cache stores again afterwards.
+#include <filesystem>
 #include <string>
 #include <vector>
 
+#include "cache/index_ballast.h"
 #include "tests/support/catch.h"
 #include "tests/support/faulty_file_system.h"
 #include "tests/support/running_proxy.h"
 #include "tests/support/test_loop.h"
 
+using namespace layover;
 using namespace layover::test;
 
 namespace {
@@ -16,22 +19,30 @@ struct Fault {
   std::string what;
   Call call;
   unsigned skip;
-  layover::ErrorCode code;
+  ErrorCode code;
 };
 
 const std::vector<Fault> kFaults{
-    {"the partial file cannot be made, disk full", Call::kOpen, 0, layover::ErrorCode::kNoSpace},
-    {"the partial file cannot be made, disk broken", Call::kOpen, 0, layover::ErrorCode::kIo},
-    {"the first write", Call::kWriteAt, 0, layover::ErrorCode::kNoSpace},
-    {"a later write", Call::kWriteAt, 3, layover::ErrorCode::kNoSpace},
-    {"the sync", Call::kSyncData, 0, layover::ErrorCode::kIo},
-    {"the rename", Call::kRename, 0, layover::ErrorCode::kIo},
+    {"the partial file cannot be made, disk full", Call::kOpen, 0, ErrorCode::kNoSpace},
+    {"the partial file cannot be made, disk broken", Call::kOpen, 0, ErrorCode::kIo},
+    {"the first write", Call::kWriteAt, 0, ErrorCode::kNoSpace},
+    {"a later write", Call::kWriteAt, 3, ErrorCode::kNoSpace},
+    {"the sync", Call::kSyncData, 0, ErrorCode::kIo},
+    {"the rename", Call::kRename, 0, ErrorCode::kIo},
 };
 
 struct FaultySite {
   FaultyFileSystem files;
   ScriptedUpstream upstream;
   RunningProxy proxy{settings_with({registry_at("r.test", upstream)}), files};
+
+  /// The ballast's file must not run into the fault that is meant for a download.
+  FaultySite() {
+    REQUIRE(eventually([this] {
+      std::error_code none_yet;
+      return std::filesystem::file_size(proxy.cache_path() + "/ballast", none_yet) == cache::kBallast.count;
+    }));
+  }
 };
 
 /// The whole blob in pieces, so that it is written in several; without its size where that is not to be
@@ -120,7 +131,7 @@ TEST_CASE("a manifest is served by tag and by digest though it cannot be stored"
   const std::string digest = site.upstream.add_tag("a", "1.0", bytes);
   for (const std::string& path : {manifest_path("a", "1.0"), manifest_path("a", digest)}) {
     INFO(path);
-    site.files.fail(Call::kOpen, 0, layover::ErrorCode::kNoSpace);
+    site.files.fail(Call::kOpen, 0, ErrorCode::kNoSpace);
     const HttpAnswer answer = site.proxy.get(path);
     CHECK(answer.status == 200);
     CHECK(answer.body == bytes);
