@@ -246,7 +246,7 @@ net::Task<Result<void>> FillRun::store(std::vector<Chunk> chunks) {
     Result<void> result;
   };
   auto done = co_await net::offload(
-      net::Work::kDisk, [store = std::move(*store_), chunks = std::move(chunks)]() mutable {
+      net::Work::kDisk, [store = std::move(*store_), chunks = std::move(chunks), writer = writer_]() mutable {
         Result<void> result = store.store(chunks);
         return Stored{.store = std::move(store), .chunks = std::move(chunks), .result = std::move(result)};
       });
@@ -317,7 +317,8 @@ void FillRun::keep() {
   left_overs_.put({.path = std::exchange(path_, {}),
                    .record = kept,
                    .reserved = std::move(reserved_),
-                   .file = record_file_});
+                   .file = record_file_,
+                   .writer = writer_});
   net::offload_detached(net::Work::kSync, [state = state_, file = record_file_, kept] {
     if (auto saved = file->save(state->view().fd, kept); !saved) {
       log_warning("what is there of a download could not be recorded: {}", saved.error().describe());

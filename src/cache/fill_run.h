@@ -89,6 +89,7 @@ class FillRun {
 
   std::string path_;  // of the partial file; empty once it is renamed or removed
   std::shared_ptr<RecordFile> record_file_;
+  const std::shared_ptr<const int> writer_ = std::make_shared<const int>();  // held by each job that writes
   std::uint64_t saved_ = 0;  // bytes that the record speaks of, or is being made to
   Reservation reserved_;
   std::optional<FillStore> store_;  // nothing while a job has it

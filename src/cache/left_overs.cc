@@ -5,6 +5,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 #include <utility>
 
@@ -13,6 +14,7 @@
 #include "base/ascii.h"
 #include "base/log.h"
 #include "cache/hasher.h"
+#include "net/offload.h"
 
 namespace layover::cache {
 
@@ -202,19 +204,27 @@ std::optional<LeftOver> LeftOvers::take(const FillKey& key) {
   const std::lock_guard lock(mutex_);
   const auto found =
       std::ranges::find_if(all_, [&](const LeftOver& left_over) { return left_over.record.key == key; });
-  if (found == all_.end()) return std::nullopt;
+  if (found == all_.end() || !found->writer.expired()) return std::nullopt;
   LeftOver taken = std::move(*found);
   all_.erase(found);
   return taken;
 }
 
 void LeftOvers::put(LeftOver left_over) {
-  auto replaced = take(left_over.record.key);
+  std::list<LeftOver> replaced;
   {
     const std::lock_guard lock(mutex_);
+    for (auto i = all_.begin(); i != all_.end();) {
+      const auto next = std::next(i);
+      if (i->record.key == left_over.record.key) replaced.splice(replaced.end(), all_, i);
+      i = next;
+    }
     all_.push_back(std::move(left_over));
   }
-  if (replaced) discard(std::move(*replaced));
+  for (LeftOver& old : replaced) {
+    net::offload_detached(net::Work::kDisk,
+                          [this, old = std::move(old)]() mutable { discard(std::move(old)); });
+  }
 }
 
 Bytes LeftOvers::drop(Bytes bytes) {

@@ -69,6 +69,7 @@ struct LeftOver {
   FillRecord record;
   Reservation reserved;  // of what is on the disk
   std::shared_ptr<RecordFile> file;
+  std::weak_ptr<const void> writer{};  // alive while a job of its last fill may still write into the file
 
   /// What of the content is there, without its last byte: upstream has to be asked for something.
   Extents extents() const;
@@ -89,9 +90,9 @@ class LeftOvers {
 
   /// Finds what a former run has left, and removes what is of no use from the folder. Blocks: start-up only.
   void load();
-  /// What there is of this content, which is the caller's from now on.
+  /// What there is of this content, which is the caller's from now on. Nothing while it may still be written.
   std::optional<LeftOver> take(const FillKey& key);
-  /// For the next fill of the same content.
+  /// For the next fill of the same content, in the place of one that there is. Loop thread.
   void put(LeftOver left_over);
   /// Removes those that are too old, and then others, the oldest first, until `bytes` are freed; how many
   /// were. Blocks: pool only.

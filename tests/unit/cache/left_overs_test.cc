@@ -16,6 +16,7 @@ using cache::FillRecord;
 using cache::LeftOver;
 using cache::LeftOvers;
 using cache::RecordFile;
+using metrics::FillResult;
 
 namespace {
 
@@ -325,4 +326,23 @@ TEST_CASE("while a download runs, what is there is recorded now and then") {
   CHECK(LoopThread::wait_for(std::move(client)).is_whole(blob.bytes));
   fixture.settle();
   CHECK(fixture.has_no_partial_files());
+}
+
+TEST_CASE("what a job may still be writing to is not taken over") {
+  CacheFixture fixture(2, false);
+  const Blob blob(1, kLarge);
+  blob.content->limit(kCut);
+  auto gone = fixture.start_get(fixture.request(*blob.content, blob.digest), 1);
+  REQUIRE(eventually([&] { return fixture.files.ledger.now() == kCut; }));
+  fixture.files.hold(Call::kWriteAt);
+  blob.content->limit(ScriptedContent::kNoLimit);
+  REQUIRE(eventually([&] { return fixture.files.waiting(Call::kWriteAt) > 0; }));
+  fixture.loop(1).cancel_tasks();
+  REQUIRE(eventually([&] { return fixture.fills(FillResult::kAbandoned) == 1; }));
+
+  auto next = fixture.start_get(fixture.request(*blob.content, blob.digest), 0);
+  REQUIRE(eventually([&] { return blob.content->begins().size() == 2; }));
+  CHECK(blob.content->begins().back() == 0);
+  fixture.files.release();
+  CHECK(LoopThread::wait_for(std::move(next)).is_whole(blob.bytes));
 }
