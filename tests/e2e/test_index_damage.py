@@ -242,8 +242,9 @@ def test_a_full_disk_can_be_evicted_from(small_disk, tmp_path, site_a, upstream,
         use_compact_index(layover)
         fill_up(small_disk)
         # Who asks for room makes it: at the first request it may not be known yet that there is none.
-        wait_until(lambda: layover.get(REGISTRY, f"{REPOSITORY}/blobs/{digests[11]}").body == contents[11],
+        wait_until(lambda: layover.get(REGISTRY, f"{REPOSITORY}/blobs/{digests[11]}").cache == "HIT",
                    "new content is stored again")
+        assert layover.get(REGISTRY, f"{REPOSITORY}/blobs/{digests[11]}").body == contents[11]
         layover.settle()
         assert objects(layover) < stored
         assert "kept for that are given up" in layover.output()

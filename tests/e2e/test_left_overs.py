@@ -42,7 +42,7 @@ def resumed_at(upstream, digest):
     return int(re.fullmatch(r"bytes=(\d+)-\d*", request.range)[1])
 
 
-def test_an_orderly_end_costs_nothing_of_what_has_come(layover, upstream, site_a, random_bytes):
+def test_an_orderly_end_costs_no_more_than_what_was_in_hand(layover, upstream, site_a, random_bytes):
     size, offset = 60 * MIB, 40 * MIB
     content = random_bytes(size)
     digest = site_a.open.plant_blob("public/large", content)
@@ -50,7 +50,7 @@ def test_an_orderly_end_costs_nothing_of_what_has_come(layover, upstream, site_a
     assert len(records(layover)) == 1
     layover.start()
     assert layover.get(REGISTRY, f"public/large/blobs/{digest}").body == content
-    assert resumed_at(upstream, digest) == offset
+    assert offset - 2 * MIB <= resumed_at(upstream, digest) <= offset
     layover.settle()
     assert layover.get(REGISTRY, f"public/large/blobs/{digest}").cache == "HIT"
     assert list((layover.cache_path / "fills").iterdir()) == []

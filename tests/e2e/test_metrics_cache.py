@@ -167,6 +167,18 @@ def test_an_eviction_counts_what_is_gone_from_the_disk(start, plant):
     assert layover.metrics().series("layover_fills_total")["committed"] == 20
 
 
+def test_a_stored_file_that_is_not_what_it_was_counts_once(start, plant):
+    layover = start()
+    digests = [plant(100_000), plant(100_000)]
+    for digest in digests:
+        get(layover, f"blobs/{digest}")
+    layover.settle()
+    os.truncate(layover.stored_files()[digests[0]], 99_999)
+    for digest in digests:
+        assert len(get(layover, f"blobs/{digest}").body) == 100_000
+    assert gauges(layover, "layover_damaged_objects_total") == [1]
+
+
 def test_a_cache_that_works_is_not_degraded(start):
     assert gauges(start(), "layover_cache_degraded") == [0]
 
