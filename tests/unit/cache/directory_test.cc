@@ -82,4 +82,3 @@ TEST_CASE("each step that fails at the start fails the start, and leaves the loc
     CHECK(Directory::open(files, parent.path()));
   }
 }
-
