@@ -71,8 +71,8 @@ class Index {
   const std::string& suspect_marker() const { return index_marker_; }
 
   class Snapshot;
-  /// A consistent view for a loop's thread, one at a time per loop, never held across a suspension. While
-  /// the index cannot be read it shows an empty one.
+  /// A consistent view for a loop's thread, one at a time per loop, never held across a suspension; while one
+  /// lives, its thread calls nothing else of the index. While the index cannot be read it shows an empty one.
   Snapshot snapshot(unsigned loop_index);
 
   /// Applies all changes in one durable transaction, or none. Blocks: pool only, one call at a time
