@@ -211,7 +211,7 @@ TEST_CASE("a download that breaks off at a mirror goes on at the next from where
   MirroredSite site;
   const std::string bytes = random_bytes(3'000'000);
   const std::string digest = site.second.add_blob("a", bytes);
-  site.first.on("GET", blob_path("a", digest), [&bytes](const UpstreamRequest&, Reply& reply) {
+  site.first.on("GET", blob_path("a", digest), [bytes](const UpstreamRequest&, Reply& reply) {
     reply.head(200, {{"Content-Length", std::to_string(bytes.size())}});
     reply.write(std::string_view(bytes).substr(0, 1'000'000));
     reply.close();
@@ -229,7 +229,7 @@ TEST_CASE("a mirror that gave wrong bytes is not asked for them again, and the r
   std::string wrong = bytes;
   wrong[200'000] = static_cast<char>(~wrong[200'000]);
   site.first.on("GET", blob_path("a", digest),
-                [&wrong](const UpstreamRequest&, Reply& reply) { reply.answer(200, {}, wrong); });
+                [wrong](const UpstreamRequest&, Reply& reply) { reply.answer(200, {}, wrong); });
   CHECK_FALSE(site.proxy.get(blob_path("a", digest)).is_complete);
   CHECK(site.proxy.get(blob_path("a", digest)).body == bytes);
   CHECK(site.first.count("GET") == 1);
