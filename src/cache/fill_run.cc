@@ -102,8 +102,9 @@ net::Task<Result<std::unique_ptr<SourceStream>>> FillRun::open_source(Deadline f
       left_over_.reset();
       co_return opened;
     }
-    log_info("the left-over of {} from {} is of no use", state_->key().digest.to_string(),
-             state_->key().registry.str());
+    log_info("the partial download of {} from {} cannot go on, since {}: it begins anew",
+             state_->key().digest.to_string(), state_->key().registry.str(),
+             opened ? "ranges are not given, or the size has changed" : opened.error().describe());
     co_await net::offload(net::Work::kDisk,
                           [&left_overs = left_overs_, useless = std::move(*left_over_)]() mutable {
                             left_overs.discard(std::move(useless));
@@ -269,9 +270,7 @@ Result<void> FillRun::verify() {
   const oci::Digest found = store_->finish();
   if (found != wanted) {
     is_spoiled_ = true;
-    return failure(ErrorCode::kDigestMismatch, ErrorSource::kUpstream,
-                   fmt::format("the bytes from {} are not {}: their digest is {}",
-                               state_->key().registry.str(), wanted.to_string(), found.to_string()));
+    return std::unexpected(wrong_digest(state_->key(), found));
   }
   reserved_.shrink_to(Bytes{store_->hashed()});
   state_->publish_verified(Bytes{store_->hashed()});
@@ -284,7 +283,11 @@ void FillRun::save_now_and_then() {
   const bool is_due = store_->written() >= saved_ + kBetweenSaves;
   if (!is_due || !state_->view().size || record_file_->is_saving()) return;
   saved_ = store_->written();
-  net::offload_detached(net::Work::kSync, [state = state_, file = record_file_, record = record()] {
+  save(record());
+}
+
+void FillRun::save(FillRecord record) const {
+  net::offload_detached(net::Work::kSync, [state = state_, file = record_file_, record = std::move(record)] {
     if (auto saved = file->save(state->view().fd, record); !saved) {
       log_warning("what is there of a download could not be recorded: {}", saved.error().describe());
     }
@@ -312,18 +315,14 @@ bool FillRun::is_worth_keeping() const {
 
 // It is there for the next fill at once; for the next start once it is recorded.
 void FillRun::keep() {
-  const FillRecord kept = record();
+  FillRecord kept = record();
   reserved_.shrink_to(Bytes{in_file().total()});
   left_overs_.put({.path = std::exchange(path_, {}),
                    .record = kept,
                    .reserved = std::move(reserved_),
                    .file = record_file_,
                    .writer = writer_});
-  net::offload_detached(net::Work::kSync, [state = state_, file = record_file_, kept] {
-    if (auto saved = file->save(state->view().fd, kept); !saved) {
-      log_warning("what is there of a download could not be recorded: {}", saved.error().describe());
-    }
-  });
+  save(std::move(kept));
 }
 
 net::Task<Result<void>> FillRun::commit() {

@@ -64,6 +64,7 @@ class FillRun {
   void take_over(LeftOver left_over);
   net::Task<Result<void>> open_file();
   void save_now_and_then();
+  void save(FillRecord record) const;
   Extents in_file() const;
   FillRecord record() const;
   bool is_worth_keeping() const;

@@ -12,6 +12,12 @@ constexpr std::uint64_t kInTurn = std::uint64_t{1} << 20;
 
 }  // namespace
 
+Error wrong_digest(const FillKey& key, const oci::Digest& found) {
+  return {ErrorCode::kDigestMismatch, ErrorSource::kUpstream,
+          fmt::format("the bytes from {} are not {}: their digest is {}", key.registry.str(),
+                      key.digest.to_string(), found.to_string())};
+}
+
 FillState::FillState(FillKey key, Scope leader, ContentKind kind)
     : key_(std::move(key)), leader_(std::move(leader)), kind_(kind) {
   admitted_.emplace(leader_, kind_);

@@ -32,6 +32,9 @@ struct FillKey {
   friend bool operator==(const FillKey&, const FillKey&) = default;
 };
 
+/// What came under this key has the digest `found`.
+Error wrong_digest(const FillKey& key, const oci::Digest& found);
+
 struct FillKeyHash {
   std::size_t operator()(const FillKey& key) const noexcept {
     return std::hash<oci::Digest>{}(key.digest) ^ (std::hash<std::string>{}(key.registry.str()) << 1);

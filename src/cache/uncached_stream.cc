@@ -158,9 +158,7 @@ Result<void> UncachedStream::verify() {
   is_verified_ = true;
   if (found == wanted) return {};
   way_.note_mismatch(source_->blame());
-  return failure(ErrorCode::kDigestMismatch, ErrorSource::kUpstream,
-                 fmt::format("the bytes from {} are not {}: their digest is {}", fill_->key().registry.str(),
-                             wanted.to_string(), found.to_string()));
+  return std::unexpected(wrong_digest(fill_->key(), found));
 }
 
 void UncachedStream::drop(Piece piece) {
