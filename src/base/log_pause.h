@@ -10,7 +10,7 @@
 
 namespace layover {
 
-/// One thread's.
+/// One thread's at a time.
 class LogPause {
  public:
   explicit LogPause(std::chrono::seconds pause = std::chrono::minutes(1)) : pause_(pause) {}

@@ -6,8 +6,8 @@
 #include <string>
 #include <utility>
 
-#include "base/deadline.h"
 #include "base/error.h"
+#include "base/log_pause.h"
 #include "metrics/metrics.h"
 
 namespace layover::cache {
@@ -28,7 +28,7 @@ class StoreHealth {
   std::mutex mutex_;
   bool is_degraded_ = false;
   bool is_told_ = false;  // of this failure: its end is told too
-  Deadline::Clock::time_point told_{};
+  LogPause failures_;     // under the mutex
 };
 
 }  // namespace layover::cache
