@@ -138,18 +138,19 @@ FillFamilies::FillFamilies(const FamilyContext& context)
       results(counter(context, "layover_fills_total", "Downloads into the cache that ended.",
                       {label<FillResult>("result", kFillResults)})) {}
 
-EvictionFamilies::EvictionFamilies(const FamilyContext& context)
-    : objects(counter(context, "layover_evicted_objects_total", "Contents removed to make room.")),
-      bytes(counter(context, "layover_evicted_bytes_total", "Bytes of content removed to make room.")),
-      damaged(counter(context, "layover_damaged_objects_total",
-                      "Stored contents that were found missing, or not what their digest names.")) {}
+StorageFamilies::StorageFamilies(const FamilyContext& context)
+    : evicted_objects(counter(context, "layover_evicted_objects_total", "Contents removed to make room.")),
+      evicted_bytes(
+          counter(context, "layover_evicted_bytes_total", "Bytes of content removed to make room.")),
+      damaged_objects(counter(context, "layover_damaged_objects_total",
+                              "Stored contents that were found missing, or not what their digest names.")) {}
 
 Metrics::Families::Families(const MetricsOptions& options)
     : context{options.loops, registry_label(options.registries)},
       client(context),
       upstream(context),
       fill(context),
-      eviction(context),
+      storage(context),
       build_info_(make_build_info(options)),
       ratelimit_remaining_(context.registry.values->capacity()) {
   for (auto& remaining : ratelimit_remaining_) remaining.store(kNeverSaid, std::memory_order_relaxed);
@@ -174,9 +175,9 @@ std::vector<MetricFamily> Metrics::Families::Collect() const {
                                &fill.active,
                                &fill.readers,
                                &fill.results,
-                               &eviction.objects,
-                               &eviction.bytes,
-                               &eviction.damaged}) {
+                               &storage.evicted_objects,
+                               &storage.evicted_bytes,
+                               &storage.damaged_objects}) {
     families.push_back(family->collect());
   }
   families.push_back(collect_ratelimits());

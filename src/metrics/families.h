@@ -56,12 +56,12 @@ struct FillFamilies {
   Family results;
 };
 
-struct EvictionFamilies {
-  explicit EvictionFamilies(const FamilyContext& context);
+struct StorageFamilies {
+  explicit StorageFamilies(const FamilyContext& context);
 
-  Family objects;
-  Family bytes;
-  Family damaged;
+  Family evicted_objects;
+  Family evicted_bytes;
+  Family damaged_objects;
 };
 
 /// Thread-safe.
@@ -75,7 +75,7 @@ class Metrics::Families final : public prometheus::Collectable {
   ClientFamilies client;
   UpstreamFamilies upstream;
   FillFamilies fill;
-  EvictionFamilies eviction;
+  StorageFamilies storage;
   std::atomic<bool> is_cache_degraded = false;
 
   void read_cache_figures_with(std::function<CacheFigures()> read);

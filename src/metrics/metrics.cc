@@ -66,9 +66,9 @@ Gauge Metrics::fills_active() const { return families_->fill.active.gauge(); }
 Gauge Metrics::fill_readers() const { return families_->fill.readers.gauge(); }
 Counter Metrics::fills(FillResult result) const { return families_->fill.results.counter(result); }
 
-Counter Metrics::evicted_objects() const { return families_->eviction.objects.counter(); }
-Counter Metrics::damaged_objects() const { return families_->eviction.damaged.counter(); }
-Counter Metrics::evicted_bytes() const { return families_->eviction.bytes.counter(); }
+Counter Metrics::evicted_objects() const { return families_->storage.evicted_objects.counter(); }
+Counter Metrics::damaged_objects() const { return families_->storage.damaged_objects.counter(); }
+Counter Metrics::evicted_bytes() const { return families_->storage.evicted_bytes.counter(); }
 
 Counter Metrics::digest_mismatches(RegistryLabel registry) const {
   return families_->upstream.digest_mismatches.counter(position(families_->context, registry));
