@@ -20,6 +20,7 @@ constexpr std::chrono::seconds kOutagePause{5};
 constexpr std::chrono::seconds kUsualLimit{10};
 constexpr std::chrono::seconds kLongestLimit{3600};
 
+/// Who sent wrong bytes is not asked for those again for this long.
 constexpr std::chrono::seconds kWrongPause{600};
 
 /// A longer body is not kept; clients are then told in our words.
@@ -104,7 +105,7 @@ void EndpointHealth::note_rate_limit(metrics::Kind kind, const Error& limited, W
 }
 
 void EndpointHealth::note_wrong(const std::string& path) {
-  log_warning("{} gave something else for {}; it is not asked for it for {} s", name_, path,
+  log_warning("{} sent bytes that are not {}; it is not asked for that for {} s", name_, path,
               kWrongPause.count());
   wrong_.put(path, true, Deadline::after(kWrongPause));
 }
