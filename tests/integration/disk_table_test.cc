@@ -15,14 +15,7 @@ using namespace layover::test;
 
 namespace {
 
-struct Fault {
-  std::string what;
-  Call call;
-  unsigned skip;
-  ErrorCode code;
-};
-
-const std::vector<Fault> kFaults{
+const std::vector<FileFault> kFaults{
     {"the partial file cannot be made, disk full", Call::kOpen, 0, ErrorCode::kNoSpace},
     {"the partial file cannot be made, disk broken", Call::kOpen, 0, ErrorCode::kIo},
     {"the first write", Call::kWriteAt, 0, ErrorCode::kNoSpace},
@@ -77,7 +70,7 @@ double disk_errors(const RunningProxy& proxy) {
 TEST_CASE("a fault of the disk costs no client a byte, and the cache stores again") {
   const std::string bytes = random_bytes(2'000'000);
   const std::string small = random_bytes(60'000, 2);
-  for (const Fault& fault : kFaults) {
+  for (const FileFault& fault : kFaults) {
     for (const std::string cell : {"one", "twenty", "range", "last bytes", "small", "no size"}) {
       INFO(fault.what << ", " << cell);
       FaultySite site;
@@ -85,7 +78,7 @@ TEST_CASE("a fault of the disk costs no client a byte, and the cache stores agai
       const std::string digest = site.upstream.add_blob("a", wanted);
       const std::string path = blob_path("a", digest);
       site.upstream.on("GET", path, in_pieces(wanted, cell != "no size"));
-      site.files.fail(fault.call, fault.skip, fault.code);
+      site.files.fail(fault);
 
       HeaderList headers;
       std::string expected = wanted;

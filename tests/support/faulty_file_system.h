@@ -33,6 +33,14 @@ enum class Call {
 };
 inline constexpr std::size_t kCalls = 13;
 
+/// A fault and its name for people.
+struct FileFault {
+  std::string what;
+  Call call;
+  unsigned skip;
+  ErrorCode code;
+};
+
 /// Thread-safe.
 class FaultyFileSystem final : public FileSystem {
  public:
@@ -46,6 +54,7 @@ class FaultyFileSystem final : public FileSystem {
     const std::lock_guard lock(mutex_);
     of(call).fault = Fault{.skip = skip, .code = code};
   }
+  void fail(const FileFault& fault) { fail(fault.call, fault.skip, fault.code); }
   /// Whether the fault that was asked for has happened.
   bool has_failed(Call call) {
     const std::lock_guard lock(mutex_);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
+#include <fstream>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -53,6 +54,15 @@ inline std::string bytes_of(std::size_t size, unsigned seed = 1) {
     byte = static_cast<char>(state >> 56);
   }
   return bytes;
+}
+
+/// Changes one bit of a file, as a disk may.
+inline void flip_bit(const std::string& path, std::streamoff offset) {
+  std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+  file.seekg(offset);
+  const char byte = static_cast<char>(file.get());
+  file.seekp(offset);
+  file.put(static_cast<char>(byte ^ 1));
 }
 
 inline oci::Digest digest_of(std::string_view bytes, oci::Algorithm algorithm = oci::Algorithm::kSha256) {

@@ -19,15 +19,8 @@ using metrics::FillResult;
 
 namespace {
 
-struct Fault {
-  std::string what;
-  Call call;
-  unsigned skip;
-  ErrorCode code;
-};
-
 // Two descriptors are opened for a download; the bytes below come in several writes.
-const std::vector<Fault> kFaults{
+const std::vector<FileFault> kFaults{
     {"making the partial file", Call::kOpen, 0, ErrorCode::kIo},
     {"making the partial file on a full disk", Call::kOpen, 0, ErrorCode::kNoSpace},
     {"opening it for reading", Call::kOpen, 1, ErrorCode::kIo},
@@ -98,7 +91,7 @@ bool is_degraded(const CacheFixture& fixture) {
 TEST_CASE("a fault of the disk while a blob is stored") {
   const std::string bytes = bytes_of(2'000'000);
   const auto digest = digest_of(bytes);
-  for (const Fault& fault : kFaults) {
+  for (const FileFault& fault : kFaults) {
     INFO(fault.what);
     CacheFixture fixture(2);
     auto content = ScriptedContent::of(bytes);
@@ -108,7 +101,7 @@ TEST_CASE("a fault of the disk while a blob is stored") {
     for (unsigned i = 0; i < 4; ++i)
       clients.push_back(fixture.start_get(fixture.request(*content, digest), i % 2));
     REQUIRE(eventually([&] { return fixture.metrics.fill_readers().value() == 4; }));
-    fixture.files.fail(fault.call, fault.skip, fault.code);
+    fixture.files.fail(fault);
     content->hold_answer(false);
     for (auto& client : clients) {
       const Got got = LoopThread::wait_for(std::move(client));

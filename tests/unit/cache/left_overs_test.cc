@@ -195,14 +195,6 @@ struct Interrupted {
   }
 };
 
-void flip_byte(const std::string& path, std::streamoff offset) {
-  std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
-  file.seekg(offset);
-  const char byte = static_cast<char>(file.get());
-  file.seekp(offset);
-  file.put(static_cast<char>(byte ^ 1));
-}
-
 }  // namespace
 
 TEST_CASE("a download that the end of the process cut goes on after the next start") {
@@ -218,7 +210,7 @@ TEST_CASE("a download that the end of the process cut goes on after the next sta
 
 TEST_CASE("a left-over that was changed meanwhile completes nobody, and the next fill begins from nothing") {
   Interrupted cut;
-  flip_byte(cut.partial_file(), 1'000'000);
+  flip_bit(cut.partial_file(), 1'000'000);
   const Got got = cut.fixture.get_now(cut.fixture.request(*cut.blob.content, cut.blob.digest));
   REQUIRE(got.failure);
   CHECK(got.failure->code() == ErrorCode::kDigestMismatch);

@@ -13,14 +13,6 @@ using namespace layover::test;
 
 namespace {
 
-void flip_byte(const std::string& path, std::streamoff offset) {
-  std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
-  file.seekg(offset);
-  const char byte = static_cast<char>(file.get());
-  file.seekp(offset);
-  file.put(static_cast<char>(byte ^ 1));
-}
-
 bool scrub_now(CacheFixture& fixture, const oci::Digest& digest) {
   return fixture.loop(0).run([&] { return cache::scrub_one(fixture.cache(), digest, Bytes{}); });
 }
@@ -38,7 +30,7 @@ TEST_CASE("a stored file with other bytes goes to quarantine, and is downloaded 
   for (const Blob* blob : {&good, &rotten}) CHECK(get_now(fixture, *blob).is_whole(blob->bytes));
   fixture.settle();
   const std::string file = fixture.cache().directory().blob_file(rotten.digest);
-  flip_byte(file, 123'456);
+  flip_bit(file, 123'456);
 
   CHECK_FALSE(scrub_now(fixture, good.digest));
   CHECK(scrub_now(fixture, rotten.digest));
@@ -62,8 +54,7 @@ TEST_CASE("in the background everything is looked at, also what came while it wa
   for (unsigned i = 0; i < 5; ++i) blobs.emplace_back(i + 1, 300'000);
   for (const Blob& blob : blobs) CHECK(get_now(fixture, blob).is_whole(blob.bytes));
   fixture.settle();
-  for (const unsigned i : {1U, 3U})
-    flip_byte(fixture.cache().directory().blob_file(blobs[i].digest), 299'999);
+  for (const unsigned i : {1U, 3U}) flip_bit(fixture.cache().directory().blob_file(blobs[i].digest), 299'999);
   fixture.cache().set_scrub_rate(Bytes{1'000'000'000});
   fixture.loop(0).call([&] {
     fixture.on_loop(0).start_scrub();
@@ -81,7 +72,7 @@ TEST_CASE("the quarantine holds the newest and some others") {
     const Blob blob(i + 1, 70'000);
     CHECK(get_now(fixture, blob).is_whole(blob.bytes));
     fixture.settle();
-    flip_byte(fixture.cache().directory().blob_file(blob.digest), 5);
+    flip_bit(fixture.cache().directory().blob_file(blob.digest), 5);
     CHECK(scrub_now(fixture, blob.digest));
     const std::string newest = blob.digest.hex();
     bool is_there = false;
