@@ -145,9 +145,10 @@ void read_registry(const Value& value, const ReadContext& context, Registry& reg
               parse_network, registry.allow_addresses);
   }
   section.read("streams", registry.streams, 1U, kMostStreams);
+  section.read("max_connections", registry.max_connections, 0U, kMostConnections);
   read_times(section, registry.times);
-  section.not_supported({"max_connections", "client_certificate", "client_key", "repositories", "tags",
-                         "on_deleted", "enabled"});
+  section.not_supported(
+      {"client_certificate", "client_key", "repositories", "tags", "on_deleted", "enabled"});
   section.finish();
 
   if (!registry.is_url_explicit && is_private_host(registry.name.authority().host)) {

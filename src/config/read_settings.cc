@@ -18,9 +18,6 @@ constexpr Bytes kLeastHeaderBytes = 1_KiB;
 constexpr Bytes kMostHeaderBytes = 1_MiB;
 constexpr Bytes kMostScrubRate = 1024_GiB;
 
-/// More descriptors than Linux gives a process unless it is told to (fs.nr_open).
-constexpr unsigned kMostConnections = 1U << 20;
-
 void read_admin(const Value& value, Admin& admin) {
   Section section(value);
   section.read("listen", admin.listen);

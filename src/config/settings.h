@@ -46,6 +46,9 @@ struct Cache {
   Bytes min_free_of(Bytes total) const;
 };
 
+/// More descriptors than Linux gives a process unless it is told to (fs.nr_open).
+inline constexpr unsigned kMostConnections = 1U << 20;
+
 /// What clients may take; no time and no size is zero.
 struct Limits {
   Duration header_timeout = std::chrono::seconds(10);  // from a request's first byte to its last header
@@ -109,7 +112,8 @@ struct Registry {
   std::vector<oci::Authority> built_in_token_hosts{};  // of a well-known registry, besides its own host
   std::vector<oci::Authority> token_realms{};          // see oci::Authority::covers
   std::vector<Network> allow_addresses{};              // where redirects and realms may lead besides public
-  unsigned streams = 8;  // at most so many ranges of a blob are downloaded at once
+  unsigned streams = 8;          // at most so many ranges of a blob are downloaded at once
+  unsigned max_connections = 0;  // in use at once to its url, and to each mirror; 0: as many as it takes
   Times times{};
 };
 

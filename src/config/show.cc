@@ -78,7 +78,9 @@ Json show_registry(const Registry& registry, const Times& defaults) {
     object["token_realms"].push_back(realm.to_string());
   }
   for (const Network& network : registry.allow_addresses) object["allow_addresses"].push_back(network.text);
-  if (registry.streams != Registry{.name = registry.name}.streams) object["streams"] = registry.streams;
+  const Registry usual{.name = registry.name};
+  if (registry.streams != usual.streams) object["streams"] = registry.streams;
+  if (registry.max_connections != usual.max_connections) object["max_connections"] = registry.max_connections;
   for (const TimeKey& time : kTimeKeys) {
     const Duration value = registry.times.*time.member;
     if (value != defaults.*time.member) object[std::string(time.key)] = duration_text(value);

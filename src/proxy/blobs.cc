@@ -29,7 +29,7 @@ cache::ContentRequest content_request(Exchange& exchange, const Target& target) 
           .digest = digest,
           .kind = cache::ContentKind::kBlob,
           .times = &target.registry->settings().times,
-          .streams = target.registry->settings().streams,
+          .streams = target.registry->streams(),
           .source =
               [&exchange, &target] {
                 const oci::Digest& wanted = *target.reference.digest();

@@ -70,11 +70,10 @@ Verdict verdict_on(const Error& error, metrics::Kind kind) {
 
 /// What a client is told. Where our files lie is the operator's affair, who finds it in the log.
 std::string message_of(const Error& error) {
-  if (error.code() == ErrorCode::kOverloaded)
-    return "layover has as many files and connections open as it may";
-  const bool is_about_our_files = error.source() == ErrorSource::kDisk && error.code() != ErrorCode::kNoSpace;
-  return is_about_our_files ? "layover's cache has trouble with its disk, its log says which"
-                            : error.describe();
+  if (error.source() != ErrorSource::kDisk || error.code() == ErrorCode::kNoSpace) return error.describe();
+  return error.code() == ErrorCode::kOverloaded
+             ? "layover has as many files and connections open as it may"
+             : "layover's cache has trouble with its disk, its log says which";
 }
 
 bool is_spec_error(const UpstreamAnswer& answer) {

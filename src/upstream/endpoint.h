@@ -12,6 +12,7 @@
 #include "net/ip_address.h"
 #include "net/tls.h"
 #include "net/url.h"
+#include "upstream/connection_limit.h"
 #include "upstream/credential_helper.h"
 #include "upstream/destination_policy.h"
 #include "upstream/endpoint_health.h"
@@ -28,6 +29,7 @@ struct EndpointParts {
   metrics::RegistryLabel label;  // mirrors count as their registry
   bool is_mirror = false;
   std::shared_ptr<EndpointHealth> health;
+  std::shared_ptr<ConnectionLimit> connection_limit;  // null: none
 };
 
 /// Shared by all loops; immutable but for the class of its address and its health.
@@ -50,6 +52,8 @@ class Endpoint {
   bool is_mirror() const { return parts_.is_mirror; }
   EndpointHealth& health() const { return *parts_.health; }
   const std::shared_ptr<EndpointHealth>& shared_health() const { return parts_.health; }
+  /// Of the connections for all that is asked of it, wherever that leads to. Null: there is none.
+  const std::shared_ptr<ConnectionLimit>& connection_limit() const { return parts_.connection_limit; }
 
   /// What kind of address its url was last reached at: redirects may lead to the same kind.
   net::AddressClass own_class() const { return own_class_.load(std::memory_order_relaxed); }

@@ -99,7 +99,11 @@ Response::Response(ConnectionPool& pool, Lease lease, net::ResponseInfo info, co
 Response::~Response() {
   if (!endpoint_) return;  // moved from
   note_end();
-  if (lease_) pool_->give_back(std::move(*lease_));
+  let_go();
+}
+
+void Response::let_go() {
+  if (auto lease = std::exchange(lease_, std::nullopt)) pool_->give_back(std::move(*lease));
 }
 
 // Once: what its owner does after the body's end, such as fetching a token, is no part of it.
@@ -124,6 +128,7 @@ net::Task<Result<std::size_t>> Response::read(std::span<std::byte> into, Deadlin
 net::Task<void> Response::discard_rest(Deadline deadline) {
   auto discarded = co_await read_all(kDiscarded, earlier(deadline, Deadline::after(kDiscardTime)));
   (void)discarded;  // either way the answer is done with
+  let_go();
 }
 
 net::Task<Result<std::string>> Response::read_all(Bytes limit, Deadline deadline) {

@@ -54,12 +54,13 @@ class Response {
   net::Task<bool> has_more_by(Deadline deadline) { return lease_->connection().has_body_by(deadline); }
   /// The rest of the body by `deadline`, at most `limit` bytes: kTooLarge where there is more.
   net::Task<Result<std::string>> read_all(Bytes limit, Deadline deadline);
-  /// Reads a small rest of the body away, so that the connection can be used again; what is large or slow
-  /// is left, and the connection with it.
+  /// Lets go of the connection: reads a small rest of the body away, so that it can be used again; what is
+  /// large or slow is left, and the connection closed. Only info() and url() are of use then.
   net::Task<void> discard_rest(Deadline deadline);
 
  private:
   void note_end();
+  void let_go();
 
   ConnectionPool* pool_;
   std::optional<Lease> lease_;

@@ -2,6 +2,7 @@
 // reload, may trust and allow different things.
 #include "upstream/pool.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -20,23 +21,34 @@ std::string key_of(const Endpoint& endpoint, const net::Url& url) {
   return fmt::format("{} {}://{}:{}", endpoint.identity(), net::to_string(url.scheme), url.host, url.port);
 }
 
+/// Who has waited in vain for its turn is told so shortly before its own time is over.
+Deadline shortly_before(Deadline deadline) {
+  const auto now = Deadline::Clock::now();
+  return Deadline::at(deadline.instant() - std::max(deadline.instant() - now, {}) / 10);
+}
+
 }  // namespace
 
-Lease::Lease(net::ClientConnection connection, metrics::Gauge open, std::string key, bool is_reused)
-    : connection_(std::move(connection)),
-      count_(std::make_unique<Count>(open)),
-      key_(std::move(key)),
-      is_reused_(is_reused) {}
+Lease::Lease(net::ClientConnection connection, metrics::Gauge open, std::string key)
+    : connection_(std::move(connection)), count_(std::make_unique<Count>(open)), key_(std::move(key)) {}
 
 net::Task<Result<Lease>> ConnectionPool::take(std::shared_ptr<const Endpoint> endpoint, net::Url url,
                                               DestinationPolicy::Purpose purpose, bool fresh,
                                               Deadline deadline) {
+  std::optional<ConnectionLimit::Share> share;
+  if (const auto& limit = endpoint->connection_limit()) {
+    auto taken = co_await limit->take(shortly_before(deadline));
+    if (!taken) co_return std::unexpected(taken.error());
+    share.emplace(std::move(*taken));
+  }
   std::string key = key_of(*endpoint, url);
   auto& idle = idle_[key];
   while (!idle.empty() && !fresh) {
     Idle entry = std::move(idle.back());
     idle.pop_back();
-    if (!entry.until.has_passed() && entry.lease.connection().is_reusable()) co_return std::move(entry.lease);
+    if (entry.until.has_passed() || !entry.lease.connection().is_reusable()) continue;
+    entry.lease.begin(std::move(share));
+    co_return std::move(entry.lease);
   }
   net::DialTarget target{.host = url.host,
                          .port = url.port,
@@ -59,15 +71,17 @@ net::Task<Result<Lease>> ConnectionPool::take(std::shared_ptr<const Endpoint> en
     if (const auto ip = net::IpAddress::from_sockaddr(*reached.get()))
       endpoint->note_own_class(net::classify(*ip));
   }
-  co_return Lease(net::ClientConnection(std::move(*connection)),
-                  metrics_.connections(metrics::Side::kUpstream), std::move(key), false);
+  Lease lease(net::ClientConnection(std::move(*connection)), metrics_.connections(metrics::Side::kUpstream),
+              std::move(key));
+  lease.begin(std::move(share));
+  co_return lease;
 }
 
 void ConnectionPool::give_back(Lease lease) {
   if (!lease.connection().is_reusable()) return;
   auto& idle = idle_[lease.key()];
   if (idle.size() >= kMaxIdlePerOrigin) return;
-  lease.mark_reused();
+  lease.end();
   idle.push_back({.lease = std::move(lease), .until = Deadline::after(kIdleTime)});
 }
 

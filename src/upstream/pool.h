@@ -5,12 +5,14 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "metrics/metrics.h"
 #include "net/client_connection.h"
 #include "net/task.h"
+#include "upstream/connection_limit.h"
 #include "upstream/endpoint.h"
 
 namespace layover::upstream {
@@ -18,7 +20,7 @@ namespace layover::upstream {
 /// One connection with its count in the metrics. Owned by the exchange that uses it, or by the pool.
 class Lease {
  public:
-  Lease(net::ClientConnection connection, metrics::Gauge open, std::string key, bool is_reused);
+  Lease(net::ClientConnection connection, metrics::Gauge open, std::string key);
   Lease(Lease&&) noexcept = default;
   Lease& operator=(Lease&&) noexcept = default;
   ~Lease() = default;
@@ -27,7 +29,12 @@ class Lease {
   const std::string& key() const { return key_; }
   /// True where the connection carried an exchange before.
   bool is_reused() const { return is_reused_; }
-  void mark_reused() { is_reused_ = true; }
+  /// From one exchange to the next it has no share in the endpoint's limit: idle, it is no load.
+  void begin(std::optional<ConnectionLimit::Share> share) { share_ = std::move(share); }
+  void end() {
+    is_reused_ = true;
+    share_.reset();
+  }
 
  private:
   /// Counts down when the last owner lets go.
@@ -42,7 +49,8 @@ class Lease {
   net::ClientConnection connection_;
   std::unique_ptr<Count> count_;
   std::string key_;
-  bool is_reused_;
+  bool is_reused_ = false;
+  std::optional<ConnectionLimit::Share> share_;
 };
 
 /// Lives on its loop.
@@ -50,8 +58,9 @@ class ConnectionPool {
  public:
   ConnectionPool(net::Loop& loop, metrics::Metrics& metrics) : loop_(loop), metrics_(metrics) {}
 
-  /// A connection to the origin of `url` as `endpoint` may reach it, pooled or new. With `fresh`, a new
-  /// one. Errors of dialling, kDenied where the policy forbids the address.
+  /// A connection to the origin of `url` as `endpoint` may reach it, pooled or new, once the endpoint's limit
+  /// allows it. With `fresh`, a new one. Errors of the limit, of dialling, kDenied where the policy forbids
+  /// the address.
   net::Task<Result<Lease>> take(std::shared_ptr<const Endpoint> endpoint, net::Url url,
                                 DestinationPolicy::Purpose purpose, bool fresh, Deadline deadline);
   /// Keeps the connection for later if it may be reused.

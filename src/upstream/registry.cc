@@ -1,6 +1,7 @@
 // From a registry's settings to what talking to it needs.
 #include "upstream/registry.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -38,13 +39,17 @@ Result<DestinationSettings> to_destinations(const config::Registry& settings) {
 using Health = std::shared_ptr<EndpointHealth>;
 
 /// `health` is what is known already, if anything.
-Result<std::shared_ptr<const Endpoint>> make_endpoint(EndpointParts parts, const std::string& ca_file,
+Result<std::shared_ptr<const Endpoint>> make_endpoint(EndpointParts parts, const config::Registry& settings,
+                                                      const std::string& ca_file,
                                                       const Registry::Trust& trust, Health health,
                                                       std::string_view consequence) {
   auto tls = trust(ca_file);
   if (!tls) return std::unexpected(tls.error());
   parts.tls = std::move(*tls);
   parts.health = health ? std::move(health) : std::make_shared<EndpointHealth>(parts.name, consequence);
+  if (settings.max_connections > 0) {
+    parts.connection_limit = std::make_shared<ConnectionLimit>(settings.max_connections, parts.name);
+  }
   return std::make_shared<const Endpoint>(std::move(parts));
 }
 
@@ -54,7 +59,7 @@ Result<std::shared_ptr<const Endpoint>> make_own(EndpointParts parts, const conf
   if (!destinations) return std::unexpected(destinations.error());
   parts.destinations = std::move(*destinations);
   parts.credentials = settings.credentials;
-  return make_endpoint(std::move(parts), settings.ca_file, trust, std::move(health),
+  return make_endpoint(std::move(parts), settings, settings.ca_file, trust, std::move(health),
                        "known tags and content are served stale meanwhile");
 }
 
@@ -71,7 +76,7 @@ Result<std::shared_ptr<const Endpoint>> make_mirror(EndpointParts parts, const c
   parts.is_mirror = true;
   parts.credentials = mirror.credentials;
   parts.name = fmt::format("{}'s mirror {}", settings.name.str(), config::to_string(mirror.url));
-  return make_endpoint(std::move(parts), mirror.ca_file, trust, std::move(health),
+  return make_endpoint(std::move(parts), settings, mirror.ca_file, trust, std::move(health),
                        "it is passed over meanwhile");
 }
 
@@ -94,7 +99,8 @@ Result<std::shared_ptr<const Registry>> Registry::make(const config::Registry& s
                        .credentials = {},
                        .times = settings.times,
                        .label = metrics.registry(name),
-                       .health = nullptr};
+                       .health = nullptr,
+                       .connection_limit = nullptr};
   auto own = make_own(common, settings, trust, before ? before->health_for(settings) : nullptr);
   if (!own) return within(own.error());
   std::vector<Mirror> mirrors;
@@ -105,6 +111,11 @@ Result<std::shared_ptr<const Registry>> Registry::make(const config::Registry& s
     mirrors.push_back({.endpoint = std::move(*made), .may_resolve = mirror.may_resolve});
   }
   return std::make_shared<const Registry>(settings, std::move(*own), std::move(mirrors));
+}
+
+unsigned Registry::streams() const {
+  const unsigned connections = settings_.max_connections;
+  return connections == 0 ? settings_.streams : std::min(settings_.streams, connections);
 }
 
 std::shared_ptr<EndpointHealth> Registry::health_for(const config::Registry& settings) const {

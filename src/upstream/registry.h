@@ -41,6 +41,8 @@ class Registry {
   const std::shared_ptr<const Endpoint>& own() const { return own_; }
   /// In the order in which they are to be asked, before its own url.
   const std::vector<Mirror>& mirrors() const { return mirrors_; }
+  /// How many ranges of one blob may be downloaded at once.
+  unsigned streams() const;
   /// Of its own url.
   EndpointHealth& health() const { return own_->health(); }
 

@@ -34,7 +34,7 @@ class EveryKey {
            "credentials": {"username": "in-file", "password_file": "password"}},
           {"url": "https://variable.example", "credentials": {"username": "v", "password_env": "PW"}},
           {"url": "https://docker.io", "credentials": {"docker_config": "docker.json"}}],
-        "streams": 3,
+        "streams": 3, "max_connections": 40,
         "tag_ttl": "11s", "not_found_ttl": "12s", "stale_ttl": "13s", "grant_ttl": "14s",
         "connect_timeout": "15s", "response_timeout": "16s", "confirm_timeout": "17s", "idle_timeout": "18s",
         "first_byte_budget": "19s"},

@@ -316,9 +316,22 @@ TEST_CASE("streams is a whole number from 1 to 32, 8 unless it is given") {
   }
 }
 
+TEST_CASE("a registry's max_connections") {
+  const auto most = [](const std::string& keys) {
+    return registry_in(load(with_registry("a.example", keys)), "a.example").max_connections;
+  };
+  CHECK(most("") == 0);
+  CHECK(most(R"("max_connections": 3)") == 3);
+  for (const char* value : {"-1", "1.5", "1048577", "\"3\""}) {
+    INFO(value);
+    CHECK(problem_of(with_registry("a.example", std::string("\"max_connections\": ") + value)) ==
+          "f:1:50: registries[\"a.example\"].max_connections: expected a whole number from 0 to 1048576");
+  }
+}
+
 TEST_CASE("what a registry cannot have yet is told from what it never has") {
-  for (const char* key : {"max_connections", "client_certificate", "client_key", "repositories", "tags",
-                          "on_deleted", "enabled"}) {
+  for (const char* key :
+       {"client_certificate", "client_key", "repositories", "tags", "on_deleted", "enabled"}) {
     INFO(key);
     CHECK(problem_of(with_registry("a.example", std::string("\"") + key + "\": null")) ==
           std::string("f:1:31: registries[\"a.example\"].") + key + ": not supported yet");

@@ -154,3 +154,14 @@ TEST_CASE("names that clients invent do not pile up") {
   CHECK(registries.find(name("first.example")) != first);
   CHECK(first->name() == "first.example");
 }
+
+TEST_CASE("no more streams download a blob than there may be connections") {
+  Fixture fixture;
+  for (const auto& [connections, streams] : {std::pair{0U, 8U}, std::pair{3U, 3U}, std::pair{20U, 8U}}) {
+    config::Settings settings;
+    settings.registries.emplace(name("a.example"),
+                                config::Registry{.name = name("a.example"), .max_connections = connections});
+    const auto made = fixture.make(std::make_shared<const config::Settings>(settings), nullptr);
+    CHECK(made.find(name("a.example"))->streams() == streams);
+  }
+}
