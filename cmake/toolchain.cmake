@@ -26,7 +26,8 @@ endif()
 target_include_directories(layover_flags INTERFACE ${PROJECT_SOURCE_DIR}/src)
 
 if(LAYOVER_SANITIZE)
-  add_compile_options(-fsanitize=${LAYOVER_SANITIZE} -fno-omit-frame-pointer)
+  # Reports need no more than lines, and a build without the rest is a fifth faster.
+  add_compile_options(-fsanitize=${LAYOVER_SANITIZE} -fno-omit-frame-pointer -gline-tables-only)
   add_link_options(-fsanitize=${LAYOVER_SANITIZE})
   if(LAYOVER_SANITIZE MATCHES "undefined")
     add_compile_options(-fno-sanitize-recover=undefined)

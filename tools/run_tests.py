@@ -1,10 +1,11 @@
 """Runs the tests that CMake registered in one build tree: `run_tests.py BUILD RESULTS [FILTER...]`.
 
-Catch2 binaries (unit_*, integration*) are run one by one and counted by test case; FILTER goes to them.
-Fuzz targets are left to fuzz.py; everything else that is registered goes through ctest. Reports and output go to RESULTS, the tally beside
-it. A binary that crashes, hangs or leaves a sanitizer report counts as a failure whatever its cases say.
+Catch2 binaries (unit_*, integration*) are run one for each processor at a time and counted by test case; FILTER
+goes to them. Fuzz targets are left to fuzz.py; everything else that is registered goes through ctest. Reports and
+output go to RESULTS, the tally beside it. A binary that crashes, hangs or leaves a sanitizer report counts as a failure whatever its cases say.
 """
 
+import concurrent.futures
 import json
 import os
 import re
@@ -129,18 +130,21 @@ def print_log(log_path):
 
 
 def run_catch(name, command, results, filters):
-    """One Catch2 binary; returns (passed, failed, skipped)."""
+    """One Catch2 binary; returns what report_catch takes."""
     report = os.path.join(results, f"{name}.xml")
     log_path = os.path.join(results, f"{name}.log")
     began = time.monotonic()
     status = run_logged([*command, *filters, "-r", "xml", "-d", "yes", "-o", report], log_path)
-    cases, is_complete = read_cases(report)
+    return name, command, log_path, status, *read_cases(report), time.monotonic() - began
+
+
+def report_catch(name, command, log_path, status, cases, is_complete, seconds):
+    """Prints how a Catch2 binary went; returns (passed, failed, skipped)."""
     counts = [sum(outcome == wanted for _, outcome in cases) for wanted in ("passed", "failed", "skipped")]
     is_cut_short = not is_complete or status == "timeout" or status < 0
     is_broken = is_cut_short or (status != 0 and counts[1] == 0)
     counts[1] += is_broken and counts[1] == 0
     mark = "FAILED" if counts[1] else "ok"
-    seconds = time.monotonic() - began
     print(f"  {mark:<7} {name:<18} {counts[0]:4} passed {counts[1]:3} failed   {seconds:.1f} s")
     if counts[1]:
         for case, outcome in cases:
@@ -168,7 +172,7 @@ def run_ctest(build, results, names):
     pattern = "^(" + "|".join(re.escape(name) for name in names) + ")$"
     status = subprocess.run(
         ["ctest", "--test-dir", build, "-R", pattern, "--output-on-failure", "--no-tests=error",
-         "--timeout", str(BINARY_SECONDS), "--output-junit", report],
+         "--parallel", str(len(os.sched_getaffinity(0))), "--timeout", str(BINARY_SECONDS), "--output-junit", report],
         stdin=subprocess.DEVNULL,
         env=test_environment(),
     ).returncode
@@ -181,7 +185,11 @@ def main():
     os.makedirs(results, exist_ok=True)
     tests = registered_tests(build)
     is_catch = lambda name: name.startswith(("unit_", "integration"))
-    counts = [run_catch(name, command, results, filters) for name, command in tests if is_catch(name)]
+    # The longest first: nothing is left to wait for it at the end.
+    binaries = sorted((test for test in tests if is_catch(test[0])), key=lambda test: "integration" not in test[0])
+    with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        runs = [pool.submit(run_catch, *binary, results, filters) for binary in binaries]
+        counts = [report_catch(*run.result()) for run in concurrent.futures.as_completed(runs)]
     others = [name for name, _ in tests if not is_catch(name) and not name.startswith("fuzz_")]
     if others and not filters:
         counts.append(run_ctest(build, results, others))

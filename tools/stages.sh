@@ -124,8 +124,8 @@ run_end_to_end() {
   return "$status"
 }
 
-# Static analysis, for as long as the half hour lasts; what was found clean is not looked at again.
+# Static analysis, for as long as the half hour lasts, a minute at least; what was found clean is not looked at again.
 check_tidy() {
   "${python[@]}" "$root/tools/tidy.py" "$root" "$root/build/release" "$results/clang-tidy.tally" \
-    --seconds "$((full_run_seconds > SECONDS + 120 ? full_run_seconds - SECONDS : 120))"
+    --seconds "$((full_run_seconds > SECONDS + 60 ? full_run_seconds - SECONDS : 60))"
 }
