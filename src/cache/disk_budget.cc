@@ -20,6 +20,8 @@ constexpr std::uint64_t kStep = std::uint64_t{16} << 20;
 /// How old the file system's figure may be, and how long unlinked bytes may take to become free.
 constexpr std::chrono::seconds kFigureAge{1};
 constexpr std::int64_t kPlenty = std::numeric_limits<std::int64_t>::max() / 4;
+/// More than any disk has: sums with larger sizes, which an upstream may well announce, would overflow.
+constexpr std::uint64_t kMostAtOnce = std::uint64_t{1} << 60;
 
 std::uint64_t above(std::uint64_t a, std::uint64_t b) { return a > b ? a - b : 0; }
 
@@ -78,6 +80,10 @@ void DiskBudget::set_limits(SpaceLimits limits) {
 
 net::Task<Result<void>> DiskBudget::reserve(Reservation& reservation, Bytes size, Deadline deadline) {
   if (size <= reservation.size()) co_return Result<void>{};
+  if (size.count > kMostAtOnce) {
+    co_return failure(ErrorCode::kTooLarge, ErrorSource::kSelf,
+                      fmt::format("{} bytes are more than any disk has room for", size.count));
+  }
   const std::uint64_t more = size.count - reservation.size().count;
   std::unique_ptr<WaitingEntry> entry;
   for (;;) {

@@ -105,12 +105,12 @@ net::Task<Result<std::unique_ptr<SourceStream>>> FillRun::open_source(Deadline f
     log_info("the partial download of {} from {} cannot go on, since {}: it begins anew",
              state_->key().digest.to_string(), state_->key().registry.str(),
              opened ? "ranges are not given, or the size has changed" : opened.error().describe());
+    // No longer ours while the job runs: a fill that is cancelled then has nothing to put back.
     co_await net::offload(net::Work::kDisk,
-                          [&left_overs = left_overs_, useless = std::move(*left_over_)]() mutable {
-                            left_overs.discard(std::move(useless));
+                          [&left_overs = left_overs_, useless = std::move(left_over_)]() mutable {
+                            left_overs.discard(std::move(*useless));
                             return true;
                           });
-    left_over_.reset();
     if (opened && (*opened)->head().begin == 0) co_return opened;
   }
   co_return co_await source_->open({}, first_byte);

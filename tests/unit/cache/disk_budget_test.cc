@@ -89,6 +89,31 @@ TEST_CASE("a blob larger than max_size is passed on at once, evicts nothing, and
   CHECK(fixture.files.ledger.peak() <= 2'000'000);
 }
 
+TEST_CASE("an announced size that no disk has room for is passed on, and counts for nothing") {
+  CacheFixture fixture(1, true, {.max_size = Bytes{2'000'000}, .min_free = Bytes{1}});
+  const Blob kept(1, 500'000);
+  REQUIRE(get_now(fixture, kept).is_whole(kept.bytes));
+  fixture.settle();
+  const auto is_true = [&] {
+    const std::uint64_t used = fixture.cache().budget().used().count;
+    return used >= 500'000 && used < 1'000'000;
+  };
+  const Blob boastful(2, 100'000);
+  for (const std::uint64_t below : {std::uint64_t{1}, std::uint64_t{400'000}, std::uint64_t{1} << 62}) {
+    // With what is used, the sum of 64 bits would be small.
+    boastful.content->announce(0 - below);
+    boastful.content->limit(50'000);
+    auto client = fixture.start_get(fixture.request(*boastful.content, boastful.digest));
+    REQUIRE(eventually([&] { return boastful.content->running() == 1; }));
+    CHECK(is_true());
+    boastful.content->limit(ScriptedContent::kNoLimit);
+    CHECK(LoopThread::wait_for(std::move(client)).failure);
+    fixture.settle();
+  }
+  CHECK(is_true());
+  CHECK(fixture.is_stored(kept.digest));
+}
+
 TEST_CASE("a download of unknown size may fill the cache but for what cannot go") {
   CacheFixture fixture(1, true, max_size(2'000'000));
   const Blob blob(1, 1'800'000);

@@ -241,6 +241,21 @@ TEST_CASE("an upstream that gives no ranges, or another size, makes a left-over 
   }
 }
 
+TEST_CASE("a fill that is given up while its useless left-over is removed leaves none") {
+  Interrupted cut;
+  cut.fixture.cache().set_complete_abandoned(false);
+  cut.blob.content->give_ranges(false);
+  cut.fixture.files.hold(Call::kRemove);
+  auto client = cut.fixture.start_get(cut.fixture.request(*cut.blob.content, cut.blob.digest));
+  REQUIRE(eventually([&] { return cut.fixture.files.waiting(Call::kRemove) > 0; }));
+  cut.fixture.loop(0).cancel_tasks();
+  REQUIRE(eventually([&] { return cut.fixture.fills(FillResult::kAbandoned) == 1; }));
+  cut.fixture.files.release();
+  cut.fixture.settle();
+  cut.fixture.cache().left_overs().drop(1_MiB);
+  CHECK(cut.fixture.has_no_partial_files());
+}
+
 TEST_CASE("a refusal and an outage leave a left-over for the next fill") {
   Interrupted cut;
   cut.blob.content->refuse_open(refusal(403, ErrorCode::kDenied));
