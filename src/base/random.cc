@@ -1,9 +1,11 @@
 // A generator per thread, each seeded by the system.
 #include "base/random.h"
 
+#include <array>
+#include <bit>
 #include <random>
 
-#include <fmt/format.h>
+#include "base/hex.h"
 
 namespace layover {
 
@@ -25,7 +27,12 @@ class SystemRandom final : public Random {
 
 }  // namespace
 
-std::string Random::next_hex() { return fmt::format("{:016x}", next()); }
+std::string Random::next_hex() {
+  const auto bytes = std::bit_cast<std::array<std::byte, sizeof(std::uint64_t)>>(next());
+  std::string text;
+  append_hex(text, bytes);
+  return text;
+}
 
 Random& Random::system() {
   static SystemRandom random;

@@ -35,7 +35,11 @@ std::optional<std::string_view> HttpHeaders::get(std::string_view name) const {
   return std::nullopt;
 }
 
-std::size_t HttpHeaders::count(std::string_view name) const { return all(name).size(); }
+std::size_t HttpHeaders::count(std::string_view name) const {
+  std::size_t found = 0;
+  for (std::size_t i = 0; i < size(); ++i) found += equals_ignoring_case(at(i).name, name) ? 1 : 0;
+  return found;
+}
 
 std::vector<std::string_view> HttpHeaders::all(std::string_view name) const {
   std::vector<std::string_view> values;

@@ -49,15 +49,15 @@ class RequestParser {
 
   /// Adds bytes as they came from the peer.
   Progress feed(std::string_view bytes);
-  /// Drops the finished request and looks at what has been fed beyond it (pipelining).
+  /// After a finished request: drops it and looks at what has been fed beyond it (pipelining).
   Progress next();
 
-  const HttpRequest& request() const { return request_; }
+  const HttpRequest& request() const { return memory_->request; }
   const RequestFault& fault() const { return fault_; }
   /// Bytes of body discarded so far.
   std::size_t body_bytes() const { return body_bytes_; }
   /// True where nothing of a next request has come.
-  bool is_empty() const { return buffer_.empty(); }
+  bool is_empty() const { return !memory_ || memory_->buffer.empty(); }
 
  private:
   Progress parse();
@@ -69,18 +69,28 @@ class RequestParser {
   std::optional<std::string> find_line_fault(std::size_t from) const;
   Progress check_head();
   void reset();
+  void borrow_memory();
   void give_back_memory();
   static const llhttp_settings_t& callbacks();
 
+  /// What grows with a request.
+  struct Memory {
+    std::string buffer;  // fed and not yet consumed
+    HttpRequest request;
+    std::string field_name;
+    std::string field_value;
+
+    /// But for bytes of the next request.
+    void clear();
+  };
+  static std::unique_ptr<Memory>& spare_memory();
+
   const std::size_t max_header_bytes_;
   llhttp_t parser_{};
-  std::string buffer_;       // fed and not yet consumed
-  std::size_t scanned_ = 0;  // of buffer_, known to hold no head end and no line fault
-  std::size_t skipped_ = 0;  // bytes of empty lines before the request
-  HttpRequest request_;
+  std::unique_ptr<Memory> memory_;  // null while nothing of a request has come
+  std::size_t scanned_ = 0;         // of the buffer, known to hold no head end and no line fault
+  std::size_t skipped_ = 0;         // bytes of empty lines before the request
   RequestFault fault_;
-  std::string field_name_;
-  std::string field_value_;
   bool is_head_complete_ = false;
   bool is_message_complete_ = false;
   std::size_t body_bytes_ = 0;

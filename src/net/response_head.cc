@@ -2,13 +2,21 @@
 #include "net/response_head.h"
 
 #include <array>
+#include <charconv>
 #include <ctime>
-#include <iterator>
 #include <utility>
 
-#include <fmt/format.h>
-
 namespace layover::net {
+
+namespace {
+
+void append_number(std::string& text, unsigned long long value) {
+  std::array<char, 20> digits;  // NOLINT(*-member-init): to_chars fills it
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
+  text.append(digits.data(), end);
+}
+
+}  // namespace
 
 std::string_view reason_phrase(int status) {
   switch (status) {
@@ -52,8 +60,12 @@ std::string_view http_date_now() {
 
 ResponseHead::ResponseHead(int status) : status_(status) {
   text_.reserve(512);
-  fmt::format_to(std::back_inserter(text_), "HTTP/1.1 {} {}\r\nDate: {}\r\n", status, reason_phrase(status),
-                 http_date_now());
+  text_ += "HTTP/1.1 ";
+  append_number(text_, static_cast<unsigned>(status));
+  text_ += ' ';
+  text_ += reason_phrase(status);
+  text_ += "\r\n";
+  add("Date", http_date_now());
 }
 
 ResponseHead& ResponseHead::add(std::string_view name, std::string_view value) {
@@ -66,7 +78,10 @@ ResponseHead& ResponseHead::add(std::string_view name, std::string_view value) {
 }
 
 ResponseHead& ResponseHead::add(std::string_view name, unsigned long long value) {
-  fmt::format_to(std::back_inserter(text_), "{}: {}\r\n", name, value);
+  text_ += name;
+  text_ += ": ";
+  append_number(text_, value);
+  text_ += "\r\n";
   return *this;
 }
 

@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/hex.h"
+
 namespace layover::oci {
 namespace {
 
@@ -63,21 +65,17 @@ Digest Digest::from_raw(Algorithm algorithm, std::span<const std::byte> raw) {
 }
 
 std::string Digest::hex() const {
-  static constexpr std::string_view kDigits = "0123456789abcdef";
   std::string text;
-  text.reserve(2 * raw().size());
-  for (std::byte byte : raw()) {
-    const auto value = std::to_integer<unsigned>(byte);
-    text += kDigits[value >> 4];
-    text += kDigits[value & 15];
-  }
+  append_hex(text, raw());
   return text;
 }
 
 std::string Digest::to_string() const {
-  std::string text(algorithm_name(algorithm_));
+  std::string text;
+  text.reserve(algorithm_name(algorithm_).size() + 1 + 2 * raw().size());
+  text += algorithm_name(algorithm_);
   text += ':';
-  text += hex();
+  append_hex(text, raw());
   return text;
 }
 

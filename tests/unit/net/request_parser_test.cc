@@ -285,12 +285,34 @@ TEST_CASE("a body's trailer is bounded too") {
   CHECK(progress == Progress::kFault);
 }
 
-TEST_CASE("an idle parser keeps no memory of what it has read") {
-  RequestParser parser(32_KiB);
-  const std::string target = "/" + std::string(500, 'a');
-  REQUIRE(parser.feed("GET " + target + " HTTP/1.1\r\nHost: h\r\n\r\n") == Progress::kComplete);
-  CHECK(parser.request().target == target);
-  CHECK(parser.next() == Progress::kNeedHead);
-  CHECK(parser.is_empty());
-  CHECK(parser.request().target.capacity() == std::string().capacity());
+TEST_CASE("an idle parser leaves the memory of its request to the next one, of whatever connection") {
+  const auto request_of = [](std::size_t target_size) {
+    return "GET /" + std::string(target_size, 'a') +
+           " HTTP/1.1\r\nHost: h\r\nX: " + std::string(target_size, 'b') + "\r\n\r\n";
+  };
+  RequestParser first(64_KiB);
+  RequestParser second(64_KiB);
+  REQUIRE(first.feed(request_of(500)) == Progress::kComplete);
+  CHECK(first.next() == Progress::kNeedHead);
+  CHECK(first.is_empty());
+  REQUIRE(second.feed(request_of(1)) == Progress::kComplete);
+  CHECK(second.request().target == "/a");
+  CHECK(second.request().headers.size() == 2);
+  CHECK(second.request().target.capacity() >= 500);
+
+  // While it is in use, others have their own.
+  REQUIRE(first.feed(request_of(7'000)) == Progress::kComplete);
+  REQUIRE(first.feed(std::string(20'000, 'c')) == Progress::kComplete);
+  CHECK(second.request().target == "/a");
+  CHECK(second.next() == Progress::kNeedHead);
+}
+
+TEST_CASE("the memory of a large request is not kept") {
+  RequestParser large(64_KiB);
+  REQUIRE(large.feed("GET /" + std::string(500, 'a') + " HTTP/1.1\r\nHost: h\r\nX: " +
+                     std::string(20'000, 'b') + "\r\n\r\n") == Progress::kComplete);
+  CHECK(large.next() == Progress::kNeedHead);
+  RequestParser small(64_KiB);
+  REQUIRE(small.feed("GET / HTTP/1.1\r\nHost: h\r\n\r\n") == Progress::kComplete);
+  CHECK(small.request().target.capacity() < 500);
 }
