@@ -23,6 +23,7 @@
 #include "cache/index_writer.h"
 #include "cache/left_overs.h"
 #include "cache/reader.h"
+#include "cache/recent_look_ups.h"
 #include "cache/source.h"
 #include "cache/store_health.h"
 #include "cache/touches.h"
@@ -50,9 +51,9 @@ struct ContentRequest {
 
 struct Opened {
   metrics::CacheResult how;
-  std::string media_type;             // as upstream sent it
-  std::optional<std::string> memory;  // the whole content where it is small and stored
-  std::optional<Reader> reader;       // otherwise
+  std::string media_type;               // as upstream sent it
+  std::shared_ptr<const Stored> small;  // where its bytes() are there: the content
+  std::optional<Reader> reader;         // otherwise
 };
 
 struct Described {
@@ -151,6 +152,14 @@ class LoopCache {
   /// For HEAD: never starts a download.
   net::Task<Result<Described>> describe(ContentRequest request, Deadline deadline);
 
+  /// Stored content that may be answered without asking anybody, since the scope's right to it was confirmed
+  /// within grant_ttl; null where open() and describe() have to find out.
+  std::shared_ptr<const Stored> find_granted(const Scope& scope, const oci::Digest& digest, ContentKind kind,
+                                             const config::Times& times);
+  /// The same for content whose bytes() are here to be sent: its use is noted.
+  std::shared_ptr<const Stored> use_small(const Scope& scope, const oci::Digest& digest, ContentKind kind,
+                                          const config::Times& times);
+
   /// A tag that leads to content which is not asked for now (HEAD): recorded at once where the content is
   /// stored under that scope, else with the download that follows soon.
   void remember_tag(PutTag tag);
@@ -172,20 +181,13 @@ class LoopCache {
   void start_scrub();
 
  private:
-  /// What the index says about a request.
-  struct Stored {
-    std::optional<ContentRecord> content;
-    std::optional<GrantRecord> grant;
-    std::optional<std::string> small;
-    bool has_origin = false;  // the request's registry has delivered the content itself
-  };
   /// The right to read stored content, and how it was proved.
   struct Permission {
     metrics::CacheResult how;
     std::string media_type;
   };
 
-  Stored look_up(const ContentRequest& request);
+  std::shared_ptr<const Stored> look_up(const Scope& scope, const oci::Digest& digest, ContentKind kind);
   net::Task<Result<Permission>> permit(const ContentRequest& request, const Stored& stored,
                                        Deadline deadline);
   net::Task<Result<SourceHead>> confirm(const ContentRequest& request, const Stored& stored,
@@ -193,7 +195,8 @@ class LoopCache {
   net::Task<Result<SourceHead>> ask_source(const ContentRequest& request, const Stored& stored,
                                            Deadline deadline);
 
-  net::Task<Result<std::optional<Opened>>> open_stored(const ContentRequest& request, Stored stored,
+  net::Task<Result<std::optional<Opened>>> open_stored(const ContentRequest& request,
+                                                       std::shared_ptr<const Stored> stored,
                                                        Deadline deadline);
   net::Task<Result<void>> drop_damaged(const oci::Digest& digest);
   net::Task<Result<Opened>> open_uncached(const ContentRequest& request, Error reason, Deadline deadline);
@@ -216,6 +219,7 @@ class LoopCache {
   Cache& cache_;
   net::Loop& loop_;
   Touches touches_;
+  RecentLookUps recent_;
   net::TaskGroup fills_;
   net::TaskGroup housekeeping_;
 };

@@ -68,6 +68,7 @@ void Index::close() {
 }
 
 void Index::close_locked() {
+  version_.fetch_add(1, std::memory_order_release);
   for (ReadSlot& slot : slots_) {
     if (slot.index != nullptr) mdb_txn_abort(std::exchange(slot.index, nullptr));
     if (slot.small != nullptr) mdb_txn_abort(std::exchange(slot.small, nullptr));
@@ -108,6 +109,7 @@ Result<void> Index::open_locked() {
   if (auto opened = open_databases(); !opened) return opened;
   if (auto opened = open_slots(); !opened) return opened;
   measure();
+  version_.fetch_add(1, std::memory_order_release);
   trouble_.store(IndexTrouble::kNone, std::memory_order_relaxed);
   return {};
 }
@@ -246,6 +248,7 @@ Result<void> Index::apply(std::span<const Change> changes) {
     return failure(ErrorCode::kIo, ErrorSource::kDisk, "the index is closed after a failure");
   auto applied = apply_to_index(changes);
   if (applied) apply_to_small(changes);
+  version_.fetch_add(1, std::memory_order_release);
   measure();
   return applied;
 }

@@ -94,6 +94,9 @@ class Index {
   Result<void> copy_to(int fd) const;
   /// Changes with each transaction. Thread-safe.
   std::uint64_t last_transaction() const { return last_transaction_.load(std::memory_order_relaxed); }
+  /// Changes once anything that a snapshot shows has been written, before who has written it is told.
+  /// Thread-safe.
+  std::uint64_t version() const { return version_.load(std::memory_order_acquire); }
   /// Thread-safe.
   Totals totals() const;
   /// Bytes of the index's file in use. Thread-safe.
@@ -144,6 +147,7 @@ class Index {
   std::atomic<std::uint64_t> used_{0};
   std::atomic<std::uint64_t> small_used_{0};
   std::atomic<std::uint64_t> last_transaction_{0};
+  std::atomic<std::uint64_t> version_{0};
   mutable std::mutex totals_mutex_;
   Totals totals_;
 };

@@ -50,9 +50,9 @@ bool is_no_longer_there(const Error& error) {
 
 net::Task<Result<Opened>> LoopCache::open(ContentRequest request, Deadline deadline) {
   for (int round = 0; round < kRounds; ++round) {
-    Stored stored = look_up(request);
+    auto stored = look_up(request.scope, request.digest, request.kind);
     // Another registry's copy proves nothing about this one: then only its own download does.
-    if (stored.content && (stored.grant || stored.has_origin)) {
+    if (stored->content && (stored->grant || stored->has_origin)) {
       auto opened = co_await open_stored(request, std::move(stored), deadline);
       if (!opened && opened.error().source() == ErrorSource::kDisk) {
         co_return co_await open_uncached(request, opened.error(), deadline);
@@ -69,13 +69,13 @@ net::Task<Result<Opened>> LoopCache::open(ContentRequest request, Deadline deadl
 }
 
 net::Task<Result<Described>> LoopCache::describe(ContentRequest request, Deadline deadline) {
-  const Stored stored = look_up(request);
-  if (stored.content && (stored.grant || stored.has_origin)) {
-    auto permission = co_await permit(request, stored, deadline);
+  const auto stored = look_up(request.scope, request.digest, request.kind);
+  if (stored->content && (stored->grant || stored->has_origin)) {
+    auto permission = co_await permit(request, *stored, deadline);
     if (!permission) co_return std::unexpected(permission.error());
     co_return Described{.how = permission->how,
                         .media_type = std::move(permission->media_type),
-                        .size = stored.content->size};
+                        .size = stored->content->size};
   }
   const auto fill = cache_.fills_.find({.registry = request.scope.registry, .digest = request.digest});
   if (fill && fill->is_admitted(request.scope, request.kind)) {
@@ -92,15 +92,38 @@ net::Task<Result<Described>> LoopCache::describe(ContentRequest request, Deadlin
       .how = metrics::CacheResult::kMiss, .media_type = std::move(head->content_type), .size = head->size};
 }
 
-LoopCache::Stored LoopCache::look_up(const ContentRequest& request) {
-  const Index::Snapshot index = snapshot();
-  Stored stored;
-  stored.content = index.content(request.digest);
-  if (!stored.content) return stored;
-  stored.grant = index.grant(request.scope, request.digest, request.kind);
-  const auto registry = index.registry(request.scope.registry);
-  stored.has_origin = registry && stored.content->has_origin(*registry);
-  if (stored.content->size <= kSmallContent) stored.small = index.small(request.digest);
+std::shared_ptr<const Stored> LoopCache::look_up(const Scope& scope, const oci::Digest& digest,
+                                                 ContentKind kind) {
+  const std::uint64_t version = cache_.index().version();
+  if (auto known = recent_.find(version, scope, digest, kind)) return known;
+  const auto stored = std::make_shared<Stored>();
+  {
+    const Index::Snapshot index = snapshot();
+    stored->content = index.content(digest);
+    if (stored->content) {
+      stored->grant = index.grant(scope, digest, kind);
+      const auto registry = index.registry(scope.registry);
+      stored->has_origin = registry && stored->content->has_origin(*registry);
+      if (stored->content->size <= kSmallContent) stored->small = index.small(digest);
+    }
+  }
+  if (stored->content) recent_.keep(version, scope, digest, kind, stored);
+  return stored;
+}
+
+std::shared_ptr<const Stored> LoopCache::find_granted(const Scope& scope, const oci::Digest& digest,
+                                                      ContentKind kind, const config::Times& times) {
+  auto stored = look_up(scope, digest, kind);
+  const bool is_granted =
+      stored->content && stored->grant && is_younger(stored->grant->confirmed, times.grant_ttl);
+  return is_granted ? stored : nullptr;
+}
+
+std::shared_ptr<const Stored> LoopCache::use_small(const Scope& scope, const oci::Digest& digest,
+                                                   ContentKind kind, const config::Times& times) {
+  auto stored = find_granted(scope, digest, kind, times);
+  if (!stored || stored->bytes() == nullptr) return nullptr;
+  touches_.note(digest, stored->content->used, cache_.clock().wall_now());
   return stored;
 }
 
@@ -171,21 +194,22 @@ PutGrant LoopCache::grant_of(const ContentRequest& request, std::string media_ty
 
 // Nothing where the file turns out to be missing or of another size: the entry is removed, and the
 // content is downloaded again.
-net::Task<Result<std::optional<Opened>>> LoopCache::open_stored(const ContentRequest& request, Stored stored,
+net::Task<Result<std::optional<Opened>>> LoopCache::open_stored(const ContentRequest& request,
+                                                                std::shared_ptr<const Stored> stored,
                                                                 Deadline deadline) {
-  auto permission = co_await permit(request, stored, deadline);
+  auto permission = co_await permit(request, *stored, deadline);
   if (!permission) co_return std::unexpected(permission.error());
   Opened opened{
-      .how = permission->how, .media_type = std::move(permission->media_type), .memory = {}, .reader = {}};
-  const Bytes size = stored.content->size;
-  touches_.note(request.digest, stored.content->used, cache_.clock().wall_now());
+      .how = permission->how, .media_type = std::move(permission->media_type), .small = {}, .reader = {}};
+  const Bytes size = stored->content->size;
+  touches_.note(request.digest, stored->content->used, cache_.clock().wall_now());
   if (request.tag) {
     std::vector<Change> changes;
     changes.emplace_back(*request.tag);
     writer().write_later(std::move(changes));
   }
-  if (stored.small && stored.small->size() == size.count) {
-    opened.memory = std::move(stored.small);
+  if (stored->bytes() != nullptr) {
+    opened.small = std::move(stored);
     co_return std::optional(std::move(opened));
   }
   auto fd = co_await net::offload(net::Work::kDisk, [&directory = cache_.directory(), digest = request.digest,
@@ -225,7 +249,8 @@ net::Task<Result<std::optional<Opened>>> LoopCache::open_fill(const ContentReque
   if (!trusted) co_return std::unexpected(trusted.error());
 
   auto [fill, is_new] = cache_.fills_.find_or_insert(key, [&]() -> std::shared_ptr<FillState> {
-    if (look_up(request).has_origin) return nullptr;  // committed since the first look
+    if (look_up(request.scope, request.digest, request.kind)->has_origin)
+      return nullptr;  // committed since the first look
     return std::make_shared<FillState>(key, request.scope, request.kind);
   });
   if (!fill) co_return std::optional<Opened>();
@@ -260,7 +285,7 @@ net::Task<Result<std::optional<Opened>>> LoopCache::open_fill(const ContentReque
   }
   co_return std::optional(Opened{.how = reader.is_bypassing() ? metrics::CacheResult::kBypass : how,
                                  .media_type = fill->media_type(),
-                                 .memory = {},
+                                 .small = {},
                                  .reader = std::move(reader)});
 }
 
@@ -294,13 +319,13 @@ net::Task<Result<Opened>> LoopCache::open_uncached(const ContentRequest& request
   auto hand_over = std::make_shared<HandOver>(std::move(source), std::move(*stream));
   co_return Opened{.how = metrics::CacheResult::kBypass,
                    .media_type = head.content_type,
-                   .memory = {},
+                   .small = {},
                    .reader = Reader(fill, cache_.metrics_.fill_readers(), own_way(request, hand_over))};
 }
 
 bool LoopCache::holds(const Scope& scope, const oci::Digest& digest, ContentKind kind) {
-  const Index::Snapshot index = snapshot();
-  return index.content(digest) && index.grant(scope, digest, kind);
+  const auto stored = look_up(scope, digest, kind);
+  return stored->content && stored->grant;
 }
 
 void LoopCache::remember_tag(PutTag tag) {

@@ -5,8 +5,6 @@
 #include <string>
 #include <utility>
 
-#include <fmt/format.h>
-
 #include "base/random.h"
 #include "net/range.h"
 #include "proxy/body_sender.h"
@@ -43,16 +41,15 @@ cache::ContentRequest content_request(Exchange& exchange, const Target& target) 
 net::ResponseHead blob_head(Exchange& exchange, const oci::Digest& digest, int status,
                             metrics::CacheResult how, std::string_view type = kBlobType) {
   net::ResponseHead head = exchange.begin(status, how);
-  head.add("Content-Type", type)
-      .add("Docker-Content-Digest", digest.to_string())
-      .add("ETag", entity_tag(digest))
-      .add("Accept-Ranges", "bytes");
+  head.add("Content-Type", type);
+  add_digest(head, digest);
+  head.add("Accept-Ranges", "bytes");
   return head;
 }
 
 net::Task<void> send_not_modified(Exchange& exchange, const oci::Digest& digest, metrics::CacheResult how) {
   net::ResponseHead head = exchange.begin(304, how);
-  head.add("Docker-Content-Digest", digest.to_string()).add("ETag", entity_tag(digest));
+  add_digest(head, digest);
   co_await exchange.send_head(std::move(head), false);
 }
 
@@ -90,8 +87,9 @@ net::Task<void> send_unsatisfiable(Exchange& exchange, const oci::Digest& digest
   co_await exchange.send(std::move(head), {});
 }
 
+/// `bytes` outlive the task.
 net::Task<void> send_from_memory(Exchange& exchange, const oci::Digest& digest, metrics::CacheResult how,
-                                 std::string bytes) {
+                                 std::string_view bytes) {
   auto part = requested_range(exchange.request(), digest, bytes.size());
   if (part.kind == net::ResolvedRange::Kind::kUnsatisfiable) {
     co_await send_unsatisfiable(exchange, digest, how, bytes.size());
@@ -163,14 +161,24 @@ bool must_verify_first(const net::HttpRequest& request, std::optional<Bytes> siz
 /// An error: nothing has been sent.
 net::Task<Result<void>> answer(Exchange& exchange, const Target& target, Deadline deadline) {
   const oci::Digest digest = *target.reference.digest();
+  const bool is_new_to_client = !is_known_to_client(exchange.request(), digest);
+  if (is_new_to_client) {
+    // Most requests for small content end here, without any task that could wait.
+    const auto small = exchange.context().cache.use_small(target.scope, digest, cache::ContentKind::kBlob,
+                                                          target.registry->settings().times);
+    if (small) {
+      co_await send_from_memory(exchange, digest, metrics::CacheResult::kHit, *small->bytes());
+      co_return Result<void>{};
+    }
+  }
   auto opened = co_await exchange.context().cache.open(content_request(exchange, target), deadline);
   if (!opened) co_return std::unexpected(opened.error());
-  if (is_known_to_client(exchange.request(), digest)) {
+  if (!is_new_to_client) {
     co_await send_not_modified(exchange, digest, opened->how);
     co_return Result<void>{};
   }
-  if (opened->memory) {
-    co_await send_from_memory(exchange, digest, opened->how, std::move(*opened->memory));
+  if (opened->small) {
+    co_await send_from_memory(exchange, digest, opened->how, *opened->small->bytes());
     co_return Result<void>{};
   }
   cache::Reader& reader = *opened->reader;

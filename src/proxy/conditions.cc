@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <string_view>
 
-#include <fmt/format.h>
-
 #include "base/ascii.h"
 
 namespace layover::proxy {
@@ -26,7 +24,12 @@ std::string_view take_entity_tag(std::string_view& list) {
 
 }  // namespace
 
-std::string entity_tag(const oci::Digest& digest) { return fmt::format("\"{}\"", digest.to_string()); }
+std::string entity_tag(const oci::Digest& digest) { return '"' + digest.to_string() + '"'; }
+
+void add_digest(net::ResponseHead& head, const oci::Digest& digest) {
+  const std::string tag = entity_tag(digest);
+  head.add("Docker-Content-Digest", std::string_view(tag).substr(1, tag.size() - 2)).add("ETag", tag);
+}
 
 bool is_known_to_client(const net::HttpRequest& request, const oci::Digest& digest) {
   const auto values = request.headers.all("if-none-match");

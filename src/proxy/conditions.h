@@ -4,12 +4,16 @@
 #include <string>
 
 #include "net/request_parser.h"
+#include "net/response_head.h"
 #include "oci/digest.h"
 
 namespace layover::proxy {
 
 /// The strong entity tag of content: its digest in quotes.
 std::string entity_tag(const oci::Digest& digest);
+
+/// Names the content: Docker-Content-Digest and ETag.
+void add_digest(net::ResponseHead& head, const oci::Digest& digest);
 
 /// Whether If-None-Match names this content: the client has it, and is answered 304.
 bool is_known_to_client(const net::HttpRequest& request, const oci::Digest& digest);

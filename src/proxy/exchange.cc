@@ -113,7 +113,7 @@ void Exchange::note_first_byte() {
   if (!record_.time_to_first_byte) record_.time_to_first_byte = Deadline::Clock::now() - started_;
 }
 
-net::Task<void> Exchange::send(net::ResponseHead head, std::string body) {
+net::Task<void> Exchange::send(net::ResponseHead head, std::string_view body) {
   head.add("Content-Length", body.size());
   if (!connection_.can_reuse()) head.add("Connection", "close");
   const std::string_view sent_body = is_head() ? std::string_view{} : body;
@@ -171,7 +171,7 @@ net::Task<void> Exchange::send_error(ErrorAnswer answer) {
   net::ResponseHead head = begin(answer.status);
   head.add("Content-Type", answer.content_type);
   if (!answer.retry_after.empty()) head.add("Retry-After", answer.retry_after);
-  co_await send(std::move(head), std::move(answer.body));
+  co_await send(std::move(head), answer.body);
 }
 
 void Exchange::break_off(const Error& error) {

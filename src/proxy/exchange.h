@@ -55,8 +55,8 @@ class Exchange {
   /// The same with X-Cache, and a Warning where it is stale; what is served from here counts as saved.
   net::ResponseHead begin(int status, metrics::CacheResult how);
 
-  /// Sends a whole answer: for HEAD, the head with the body's length alone.
-  net::Task<void> send(net::ResponseHead head, std::string body);
+  /// Sends a whole answer: for HEAD, the head with the body's length alone. `body` outlives the task.
+  net::Task<void> send(net::ResponseHead head, std::string_view body);
   /// Sends a head whose body, if there is one, follows by send_file or send_text; with `more`, it follows at
   /// once and they share a packet. False where the client has gone.
   net::Task<bool> send_head(net::ResponseHead head, bool more);

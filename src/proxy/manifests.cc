@@ -119,8 +119,8 @@ net::Task<Result<Manifest>> fetch_once(Exchange& exchange, cache::ContentRequest
   auto opened = co_await exchange.context().cache.open(std::move(request), deadline);
   if (!opened) co_return std::unexpected(opened.error());
   Manifest manifest{.digest = digest, .media_type = {}, .how = opened->how, .bytes = {}};
-  if (opened->memory) {
-    manifest.bytes = std::move(*opened->memory);
+  if (opened->small) {
+    manifest.bytes = *opened->small->bytes();
   } else {
     auto verified = co_await opened->reader->wait_until_verified(deadline);
     if (!verified) co_return std::unexpected(verified.error());
@@ -148,7 +148,7 @@ net::ResponseHead manifest_head(Exchange& exchange, int status, const oci::Diges
                                 std::string_view media_type) {
   net::ResponseHead head = exchange.begin(status, how);
   if (!media_type.empty()) head.add("Content-Type", media_type);
-  head.add("Docker-Content-Digest", digest.to_string()).add("ETag", entity_tag(digest));
+  add_digest(head, digest);
   return head;
 }
 
@@ -157,10 +157,27 @@ net::Task<void> send_not_modified(Exchange& exchange, const oci::Digest& digest,
   co_await exchange.send_head(std::move(head), false);
 }
 
+/// The answer to HEAD.
+net::Task<void> send_description(Exchange& exchange, const oci::Digest& digest, CacheResult how,
+                                 std::string_view media_type, Bytes size) {
+  if (is_known_to_client(exchange.request(), digest)) {
+    co_await send_not_modified(exchange, digest, how);
+    co_return;
+  }
+  net::ResponseHead head = manifest_head(exchange, 200, digest, how, oci::strip_parameters(media_type));
+  head.add("Content-Length", size.count);
+  co_await exchange.send_head(std::move(head), false);
+}
+
 /// How the answer to a tag came about: the tag's part and the manifest's.
 CacheResult combined(const ResolvedTag& resolved, CacheResult manifest) {
   if (resolved.how == CacheResult::kStale || manifest == CacheResult::kStale) return CacheResult::kStale;
   return manifest == CacheResult::kHit ? resolved.how : manifest;
+}
+
+/// Whether the tag led to what was known already, with nothing to be written down.
+bool is_known_answer(const ResolvedTag* resolved) {
+  return resolved == nullptr || (!resolved->record && !resolved->answer.bytes);
 }
 
 /// HEAD where upstream's or the index's word is enough; nothing where the manifest itself is needed.
@@ -188,6 +205,15 @@ net::Task<Result<std::optional<cache::Described>>> describe(Exchange& exchange, 
 /// The answer to HEAD; false where it takes the manifest itself to give one.
 net::Task<Result<bool>> answer_head(Exchange& exchange, const Target& target, ResolvedTag* resolved,
                                     const oci::Digest& digest, Deadline deadline) {
+  if (is_known_answer(resolved)) {
+    const auto stored = exchange.context().cache.find_granted(
+        target.scope, digest, cache::ContentKind::kManifest, target.registry->settings().times);
+    if (stored && oci::is_manifest(stored->grant->media_type)) {
+      const CacheResult how = resolved != nullptr ? resolved->how : CacheResult::kHit;
+      co_await send_description(exchange, digest, how, stored->grant->media_type, stored->content->size);
+      co_return true;
+    }
+  }
   auto described = co_await describe(exchange, target, resolved, digest, deadline);
   if (!described) co_return std::unexpected(described.error());
   if (!*described) co_return false;
@@ -195,14 +221,32 @@ net::Task<Result<bool>> answer_head(Exchange& exchange, const Target& target, Re
     exchange.context().cache.remember_tag(std::move(*resolved->record));
   }
   const cache::Described& found = **described;
+  co_await send_description(exchange, digest, found.how, found.media_type, *found.size);
+  co_return true;
+}
+
+/// Whole, or that the client has it.
+net::Task<void> send_manifest(Exchange& exchange, const oci::Digest& digest, CacheResult how,
+                              std::string_view media_type, std::string_view bytes) {
   if (is_known_to_client(exchange.request(), digest)) {
-    co_await send_not_modified(exchange, digest, found.how);
-    co_return true;
+    co_await send_not_modified(exchange, digest, how);
+    co_return;
   }
-  net::ResponseHead head =
-      manifest_head(exchange, 200, digest, found.how, oci::strip_parameters(found.media_type));
-  head.add("Content-Length", found.size->count);
-  co_await exchange.send_head(std::move(head), false);
+  net::ResponseHead head = manifest_head(exchange, 200, digest, how, media_type);
+  co_await exchange.send(std::move(head), bytes);
+}
+
+/// Most requests for a manifest end here, without any task that could wait. False where it takes more.
+net::Task<bool> answer_from_memory(Exchange& exchange, const Target& target, const ResolvedTag* resolved,
+                                   const oci::Digest& digest) {
+  if (!is_known_answer(resolved)) co_return false;
+  const auto small = exchange.context().cache.use_small(target.scope, digest, cache::ContentKind::kManifest,
+                                                        target.registry->settings().times);
+  if (!small) co_return false;
+  const std::string& bytes = *small->bytes();
+  const CacheResult how = resolved != nullptr ? resolved->how : CacheResult::kHit;
+  co_await send_manifest(exchange, digest, how, oci::choose_content_type(small->grant->media_type, bytes),
+                         bytes);
   co_return true;
 }
 
@@ -213,15 +257,11 @@ net::Task<Result<void>> answer(Exchange& exchange, const Target& target, Resolve
     if (!answered) co_return std::unexpected(answered.error());
     if (*answered) co_return Result<void>();
   }
+  if (co_await answer_from_memory(exchange, target, resolved, digest)) co_return Result<void>();
   auto manifest = co_await fetch(exchange, content_request(exchange, target, digest, resolved), deadline);
   if (!manifest) co_return std::unexpected(manifest.error());
   const CacheResult how = resolved != nullptr ? combined(*resolved, manifest->how) : manifest->how;
-  if (is_known_to_client(exchange.request(), digest)) {
-    co_await send_not_modified(exchange, digest, how);
-    co_return Result<void>();
-  }
-  net::ResponseHead head = manifest_head(exchange, 200, digest, how, manifest->media_type);
-  co_await exchange.send(std::move(head), std::move(manifest->bytes));
+  co_await send_manifest(exchange, digest, how, manifest->media_type, manifest->bytes);
   co_return Result<void>();
 }
 

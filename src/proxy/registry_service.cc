@@ -42,13 +42,11 @@ std::optional<ErrorAnswer> refuse_at_once(const Exchange& exchange, const std::s
 
 net::Task<void> serve_content(Exchange& exchange, std::shared_ptr<const upstream::Registry> registry) {
   const Route& route = *exchange.route();
-  const cache::Scope scope{.registry = *route.registry, .repository = *route.repository};
-  Target target{.registry = std::move(registry), .scope = scope, .reference = *route.reference};
-  if (route.resource == Resource::kManifest) {
-    co_await serve_manifest(exchange, std::move(target));
-  } else {
-    co_await serve_blob(exchange, std::move(target));
-  }
+  Target target{.registry = std::move(registry),
+                .scope = {.registry = *route.registry, .repository = *route.repository},
+                .reference = *route.reference};
+  return route.resource == Resource::kManifest ? serve_manifest(exchange, std::move(target))
+                                               : serve_blob(exchange, std::move(target));
 }
 
 /// The registry that the route names, if layover may reach it; else null.

@@ -108,7 +108,7 @@ net::Task<void> send(Exchange& exchange, CacheResult how, cache::TagListRecord l
     head.add("Link", fmt::format("<{}?{}{}{}>; rel=\"next\"", target.substr(0, target.find('?')), list.next,
                                  ns.empty() ? "" : "&", ns));
   }
-  co_await exchange.send(std::move(head), std::move(list.body));
+  co_await exchange.send(std::move(head), list.body);
 }
 
 }  // namespace

@@ -130,9 +130,10 @@ inline net::Task<Got> get(cache::LoopCache& cache, cache::ContentRequest request
   got.how = opened->how;
   got.media_type = opened->media_type;
   if (progress != nullptr) progress->has_opened = true;
-  if (opened->memory) {
-    const auto size = opened->memory->size();
-    got.bytes = opened->memory->substr(std::min(range.begin, size), range.end - range.begin);
+  if (opened->small) {
+    const std::string& bytes = *opened->small->bytes();
+    const auto size = bytes.size();
+    got.bytes = bytes.substr(std::min(range.begin, size), range.end - range.begin);
     co_return got;
   }
   auto failed = co_await read_range(*opened->reader, range, got.bytes, progress);

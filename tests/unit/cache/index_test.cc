@@ -321,3 +321,16 @@ TEST_CASE("a sample of a small index is all of it, and of a large one each entry
   CHECK(seen.size() > 390);
   CHECK(seen.contains(digest(7, oci::Algorithm::kSha512)));
 }
+
+TEST_CASE("the version is another one after each write, and after closing and opening") {
+  OpenIndex opened;
+  const auto before = opened.index->version();
+  REQUIRE(opened.index->apply(std::vector<Change>{put(1, 5)}));
+  const auto written = opened.index->version();
+  CHECK(written != before);
+  opened.index->close();
+  const auto closed = opened.index->version();
+  CHECK(closed != written);
+  REQUIRE(opened.index->reopen());
+  CHECK(opened.index->version() != closed);
+}
