@@ -1,4 +1,4 @@
-# The Debian packages that each purpose needs, by name. Sourced by ./run and ./test.
+# The Debian packages that each purpose needs, by name. Sourced by ./run, ./test and ./bench.
 # An entry "package/command" also counts as installed where another package brought that command.
 
 BUILD_PACKAGES=(
@@ -16,4 +16,10 @@ FULL_TEST_PACKAGES=(
   llvm-19 clang-tidy-19 python3-pytest python3-yaml curl jq openssl iproute2 lmdb-utils attr
   docker-registry containerd/containerd runc/runc docker.io/dockerd podman buildah skopeo umoci
   debootstrap busybox-static systemd/systemd-analyze prometheus/promtool nginx wrk
+)
+
+# ./bench: the contenders and the clients.
+BENCH_PACKAGES=(
+  python3 nginx docker-registry varnish squid wrk nghttp2-client curl skopeo containerd/containerd iproute2
+  libbenchmark-dev
 )

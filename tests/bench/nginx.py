@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from tests.support.layover import cpu_seconds
 from tests.support.processes import Process, accepts_connections, free_port
 
 COMMON = """daemon off;
@@ -10,7 +9,8 @@ pid {directory}/nginx.pid;
 error_log {directory}/error.log warn;
 user root;
 worker_processes 1;
-events {{ worker_connections 4096; multi_accept on; }}
+worker_rlimit_nofile 65536;
+events {{ worker_connections 16384; multi_accept on; }}
 http {{
   access_log off;
   sendfile on;
@@ -18,7 +18,7 @@ http {{
   tcp_nopush on;
   tcp_nodelay on;
   keepalive_requests 4000000000;
-  open_file_cache max=10000 inactive=1h;
+  open_file_cache max=20000 inactive=1h;
   open_file_cache_valid 1h;
   client_body_temp_path {directory}/t1;
   proxy_temp_path {directory}/t2;
@@ -32,7 +32,7 @@ http {{
 
 class Nginx:
     def __init__(self, directory, body, **values):
-        directory.mkdir(parents=True)
+        directory.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         config = directory / "nginx.conf"
         text = body.format(port=self.port, directory=directory, **values)
@@ -41,9 +41,10 @@ class Nginx:
                                env={"PATH": "/usr/sbin:/usr/bin:/bin"})
         self.process.wait_until(lambda: accepts_connections(self.port), "nginx listens")
 
-    def cpu_seconds(self):
+    def pids(self):
+        """Of the master and its workers."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return sum(cpu_seconds(pid) for pid in [self.process.pid, *children])
+        return [self.process.pid, *map(int, children)]
 
     def stop(self):
         self.process.stop()

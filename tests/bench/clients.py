@@ -1,0 +1,65 @@
+"""What puts load on a contender: wrk, curl, programs/head_load.c. Each fails where an answer was not what it must be."""
+
+import re
+import time
+
+from tests.bench.compiled import program
+from tests.support.processes import run
+
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+class Load:
+    """What one run saw, and what it cost the server."""
+
+    def __init__(self, requests, size, seconds, cpu_seconds):
+        self.requests, self.size, self.seconds, self.cpu_seconds = requests, size, seconds, cpu_seconds
+
+    @property
+    def requests_per_cpu_second(self):
+        return self.requests / self.cpu_seconds if self.cpu_seconds else 0.0
+
+    @property
+    def requests_per_second(self):
+        return self.requests / self.seconds
+
+    @property
+    def gigabytes_per_second(self):
+        return self.size / self.seconds / 1e9
+
+    @property
+    def cpu_seconds_per_gigabyte(self):
+        return self.cpu_seconds / self.size * 1e9
+
+
+def wrk(contender, path, connections, seconds, script=None):
+    """One thread asks for a path, or for what a Lua script says, over connections that stay open."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s"]
+    command += ["-s", script] if script else []
+    before = contender.cpu_seconds()
+    output = run([*command, f"{contender.base}/{path}"], timeout=seconds + 90).stdout
+    used = contender.cpu_seconds() - before
+    assert not re.search(r"Non-2xx|connect [1-9]|read [1-9]|write [1-9]|timeout [1-9]", output), output
+    found = re.search(r"(\d+) requests in ([\d.]+)(m?s), ([\d.]+)([KMGT]?)B read", output)
+    assert found and int(found[1]) > 0, output
+    took = float(found[2]) * (0.001 if found[3] == "ms" else 1)
+    return Load(int(found[1]), float(found[4]) * UNITS[found[5]], took, used)
+
+
+def head_load(contender, path, connections, seconds):
+    """The same by HEAD."""
+    before = contender.cpu_seconds()
+    output = run([program("head_load"), contender.port, f"/v2/{path}", connections, seconds], timeout=seconds + 90)
+    used = contender.cpu_seconds() - before
+    requests, size, took = map(int, output.stdout.split())
+    assert requests > 0, f"{contender.name} answered nothing in {took / 1e9:g} s"
+    return Load(requests, size, took / 1e9, used)
+
+
+def curl(url, size):
+    """Seconds that a whole download took, and until its first byte; all `size` bytes must come."""
+    began = time.monotonic()
+    output = run(["curl", "-sSf", "-o", "/dev/null", "-w", "%{size_download} %{time_starttransfer}", url],
+                 timeout=600).stdout.split()
+    assert int(output[0]) == size, f"{output[0]} bytes of {size}"
+    return time.monotonic() - began, float(output[1])
