@@ -29,10 +29,14 @@ class Bench:
         stack.callback(getattr(thing, "stop", None) or thing.remove)
         return thing
 
+    @staticmethod
+    def remove(directory):
+        shutil.rmtree(directory, ignore_errors=True)
+
     def run(self, row):
         """The lines of one row."""
         self.directory = Path(tempfile.mkdtemp(prefix="layover-bench-", dir=images.cache()))
         try:
             return row(self)
         finally:
-            shutil.rmtree(self.directory, ignore_errors=True)
+            self.remove(self.directory)

@@ -1,7 +1,6 @@
-"""What puts load on a contender: wrk, curl, programs/head_load.c. Each fails where an answer was not what it must be."""
+"""What puts load on a contender: wrk, h2load, curl, programs/head_load.c. Each fails where an answer was not what it must be."""
 
 import re
-import time
 
 from tests.bench.compiled import program
 from tests.support.processes import run
@@ -56,10 +55,31 @@ def head_load(contender, path, connections, seconds):
     return Load(requests, size, took / 1e9, used)
 
 
+def h2load_at_rate(contender, path, connections, rate, seconds, log):
+    """percent -> seconds within which that share of the requests was answered. Each connection asks at its
+    share of `rate`, whatever the answers do; `log` is a file to write to."""
+    log.unlink(missing_ok=True)
+    run(["h2load", "--h1", "-t1", f"-c{connections}", f"-D{seconds}", f"--rps={rate / connections:.3f}",
+         f"--log-file={log}", f"{contender.base}/{path}"], timeout=seconds + 90)
+    answers = [line.split() for line in log.read_text().splitlines()]
+    assert answers and all(status == "200" for _, status, _ in answers), f"{contender.name}: not all answers are 200"
+    times = sorted(int(microseconds) / 1e6 for _, _, microseconds in answers)
+    return {percent: times[min(len(times) - 1, len(times) * percent // 100)] for percent in (50, 99)}
+
+
+def h2load_whole(url, clients, size):
+    """Seconds until so many clients, each with a connection of its own, have all bytes."""
+    output = run(["h2load", "--h1", "-t1", f"-c{clients}", f"-n{clients}", url], timeout=900).stdout
+    assert f"{clients} succeeded, 0 failed, 0 errored" in output, output
+    received = int(re.search(r"\((\d+)\) data", output)[1])
+    assert received == clients * size, f"{received} bytes of {clients} x {size}"
+    took = re.search(r"finished in ([\d.]+)(us|ms|s)", output)
+    return float(took[1]) * {"us": 1e-6, "ms": 1e-3, "s": 1}[took[2]]
+
+
 def curl(url, size):
     """Seconds that a whole download took, and until its first byte; all `size` bytes must come."""
-    began = time.monotonic()
-    output = run(["curl", "-sSf", "-o", "/dev/null", "-w", "%{size_download} %{time_starttransfer}", url],
-                 timeout=600).stdout.split()
+    output = run(["curl", "-sSf", "-o", "/dev/null",
+                  "-w", "%{size_download} %{time_total} %{time_starttransfer}", url], timeout=600).stdout.split()
     assert int(output[0]) == size, f"{output[0]} bytes of {size}"
-    return time.monotonic() - began, float(output[1])
+    return float(output[1]), float(output[2])

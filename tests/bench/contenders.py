@@ -3,6 +3,7 @@ origin. A contender has a `name`, a `base` (the URL that ends in /v2), processor
 
 import re
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -151,10 +152,31 @@ def _raw_answer(url, method):
         return data
 
 
+class Direct(Contender):
+    """No cache at all: the origin itself."""
+
+    def __init__(self, origin):
+        super().__init__("direct", origin.port)
+
+    def stop(self):
+        """It is not ours to end."""
+
+
 def warm(contender, tree, path, method="GET"):
     """Fetches it and waits until it is stored, checking every byte."""
     answer = http_client.fetch(f"{contender.base}/{path}", method, timeout=120)
     assert answer.status == 200, f"{contender.name} answers {answer.status} for {path}"
     if method == "GET":
         assert answer.digest == tree.digest(path), f"{contender.name} gives wrong bytes for {path}"
+    contender.settle()
+
+
+def warm_all(contender, tree, paths):
+    """The same for many contents, several at once."""
+    def fetch(path):
+        answer = http_client.fetch(f"{contender.base}/{path}", timeout=120)
+        assert (answer.status, answer.digest) == (200, tree.digest(path)), f"{contender.name} does not serve {path}"
+    with ThreadPoolExecutor(32) as pool:
+        for _ in pool.map(fetch, paths):
+            pass
     contender.settle()

@@ -62,6 +62,15 @@ class Tree:
         (self._repository / "blobs" / digest).symlink_to(source)
         return f"{REPOSITORY}/blobs/{digest}"
 
+    def add_sparse_blob(self, size):
+        """One of zero bytes, that takes no room on the disk."""
+        partial = self._repository / "partial"
+        with open(partial, "w+b") as file:
+            file.truncate(size)
+            digest = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+        partial.rename(self._repository / "blobs" / digest)
+        return f"{REPOSITORY}/blobs/{digest}"
+
     def add_manifest(self, layers=8, tag=None):
         """Of the size that a usual image's has; its layers exist in name only."""
         layer = {"mediaType": images.LAYER_GZIP, "digest": f"sha256:{1:064x}", "size": 1000}

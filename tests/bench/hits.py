@@ -6,7 +6,7 @@ import random
 from contextlib import ExitStack
 
 from tests.bench.clients import head_load, wrk
-from tests.bench.contenders import BareLoop, LayoverContender, NginxContender, RegistryContender, warm
+from tests.bench.contenders import BareLoop, LayoverContender, NginxContender, RegistryContender, warm, warm_all
 from tests.bench.content import Origin, Tree
 from tests.bench.line import Line, at_least, at_most
 from tests.bench.rounds import alternate, pick
@@ -58,8 +58,8 @@ def small_blobs(bench):
     with ExitStack() as stack:
         tree, layover, nginx = start(bench, stack)
         paths = tree.add_small_blobs(bench.size(10_000, 100))
-        for contender, path in itertools.product((layover, nginx), paths):
-            warm(contender, tree, path)
+        for contender in (layover, nginx):
+            warm_all(contender, tree, paths)
         script = _zipf_script(bench, paths)
         results = alternate([layover, nginx], lambda c: wrk(c, "", 64, bench.seconds, script), bench.rounds)
         return [Line(f"cached blobs of 1-64 KB, {len(paths):,} of them, Zipf: requests per server CPU second",

@@ -8,11 +8,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.bench import hits, machine, report  # noqa: E402
+from tests.bench import hits, latency, logs, machine, misses, report  # noqa: E402
 from tests.bench.bench import Bench  # noqa: E402
 from tests.support.images import ROOT  # noqa: E402
 
-ROWS = {row.__name__: row for module in (hits,) for row in module.ROWS}
+MODULES = (hits, latency, logs, misses)
+ROWS = {row.__name__: row for module in MODULES for row in module.ROWS}
 RESULTS = ROOT / "build" / "bench-results"
 
 
