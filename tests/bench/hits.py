@@ -85,13 +85,13 @@ def large_blob(bench):
                      at_least(1.0), ("nginx", "docker-registry"))]
 
 
-def start(bench, stack, tag=None):
+def start(bench, stack, tag=None, settings=None):
     """A tree with a manifest under the tag where one is wanted, layover and nginx in front of it."""
     tree = bench.keep(stack, Tree(bench.new_directory("tree")))
     if tag:
         tree.add_manifest(tag=tag)
     origin = bench.keep(stack, Origin(bench.new_directory("origin"), tree))
-    layover = bench.keep(stack, LayoverContender(bench.new_directory("layover"), origin))
+    layover = bench.keep(stack, LayoverContender(bench.new_directory("layover"), origin, settings=settings))
     nginx = bench.keep(stack, NginxContender(bench.new_directory("nginx"), origin))
     return tree, layover, nginx
 
