@@ -56,11 +56,8 @@ class Tree:
 
     def add_random_blob(self, size):
         """One that is made once and kept from run to run."""
-        source = images.random_file(size)
-        with open(source, "rb") as file:
-            digest = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
-        (self._repository / "blobs" / digest).symlink_to(source)
-        return f"{REPOSITORY}/blobs/{digest}"
+        descriptor = self.add_blob_file(images.random_file(size), images.LAYER)
+        return f"{REPOSITORY}/blobs/{descriptor['digest']}"
 
     def add_sparse_blob(self, size):
         """One of zero bytes, that takes no room on the disk."""
@@ -71,6 +68,21 @@ class Tree:
         partial.rename(self._repository / "blobs" / digest)
         return f"{REPOSITORY}/blobs/{digest}"
 
+    def add_blob_file(self, path, media_type):
+        """The same for a file that stays where it is. Gives its descriptor."""
+        with open(path, "rb") as file:
+            digest = "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+        place = self._repository / "blobs" / digest
+        if not place.exists():
+            place.symlink_to(path)
+        return {"mediaType": media_type, "digest": digest, "size": path.stat().st_size}
+
+    def add_image(self, config, layers, tag):
+        """A manifest of these descriptors under a tag. Gives its digest and its size."""
+        manifest = json.dumps({"schemaVersion": 2, "mediaType": images.MANIFEST, "config": config,
+                               "layers": layers}).encode()
+        return self._add_manifest(manifest, tag), len(manifest)
+
     def add_manifest(self, layers=8, tag=None):
         """Of the size that a usual image's has; its layers exist in name only."""
         layer = {"mediaType": images.LAYER_GZIP, "digest": f"sha256:{1:064x}", "size": 1000}
@@ -78,12 +90,15 @@ class Tree:
             "schemaVersion": 2, "mediaType": images.MANIFEST,
             "config": {"mediaType": images.CONFIG, "digest": f"sha256:{0:064x}", "size": 2},
             "layers": [layer] * layers}).encode()
+        return f"{REPOSITORY}/manifests/{self._add_manifest(manifest, tag)}"
+
+    def _add_manifest(self, manifest, tag):
         digest = digest_of(manifest)
         (self._repository / "manifests" / digest).write_bytes(manifest)
         if tag:
             (self._repository / "manifests" / tag).write_bytes(manifest)
             self.tags[tag] = digest
-        return f"{REPOSITORY}/manifests/{digest}"
+        return digest
 
     def tag_path(self, tag):
         return f"{REPOSITORY}/manifests/{tag}"

@@ -8,11 +8,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.bench import hits, index, latency, logs, loops, machine, memory, misses, report  # noqa: E402
+from tests.bench import hits, index, latency, logs, loops, machine, memory, misses, report, whole_images  # noqa: E402
 from tests.bench.bench import Bench  # noqa: E402
 from tests.support.images import ROOT  # noqa: E402
 
-MODULES = (hits, latency, logs, misses, memory, index, loops)
+MODULES = (hits, latency, logs, misses, whole_images, memory, index, loops)
 ROWS = {row.__name__: row for module in MODULES for row in module.ROWS}
 RESULTS = ROOT / "build" / "bench-results"
 
