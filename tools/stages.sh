@@ -5,6 +5,7 @@ results=$root/build/test-results
 python=(/usr/bin/python3 -E -s -B)  # Debian's, whatever else is in PATH; leaves no __pycache__.
 full_run_seconds=1740               # Half an hour, less a minute.
 end_to_end_seconds=1200
+bench_seconds=400
 
 # Removes directories, those that an end-to-end run left as root too, and never what is mounted in them.
 remove() { rm -rf --one-file-system -- "$@" 2>/dev/null || as_root rm -rf --one-file-system -- "$@"; }
@@ -121,6 +122,18 @@ run_end_to_end() {
   [ "$status" -eq 124 ] && printf '  stopped: over the limit of %d s\n' "$end_to_end_seconds"
   "${python[@]}" "$root/tools/junit.py" "$report" "$status" >"$results/end-to-end.tally"
   [ "$status" -eq 0 ] || printf '  to repeat one: ./test -k NAME\n'
+  return "$status"
+}
+
+# Every row of ./bench with tiny sizes; no figure is judged.
+run_bench() {
+  local status
+  LAYOVER_INSTALL=no timeout --signal=INT --kill-after=30 "$bench_seconds" \
+    "$root/bench" --quick --tally "$results/bench.tally" </dev/null
+  status=$?
+  [ "$status" -eq 124 ] && printf '  stopped: over the limit of %d s\n' "$bench_seconds"
+  [ -s "$results/bench.tally" ] || tally bench 0 1 0
+  [ "$status" -eq 0 ] || printf '  to repeat one: ./bench --quick ROW\n'
   return "$status"
 }
 

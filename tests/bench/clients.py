@@ -1,4 +1,5 @@
-"""What puts load on a contender: wrk, h2load, curl, programs/head_load.c. Each fails where an answer was not what it must be."""
+"""What puts load on a contender: wrk, h2load, curl, programs/head_load.c. Each fails where
+an answer was not what it must be."""
 
 import re
 

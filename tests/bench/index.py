@@ -35,7 +35,8 @@ def large_index(bench):
             finally:
                 server.server.stop()
         title = f"index with {objects:,} objects: "
-        return [Line(title + "p99 of a look-up", "µs", {"layover": [one / 1e3 for one in look_ups]}, at_most(20, VALUE)),
+        return [Line(title + "p99 of a look-up", "µs", {"layover": [one / 1e3 for one in look_ups]},
+                     at_most(20, VALUE)),
                 Line(title + "start to ready", "s", {"layover": starts}, at_most(1.0, VALUE)),
                 Line(title + "memory at rest", "MB", {"layover": memory}, at_most(64, VALUE))]
 

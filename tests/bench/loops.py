@@ -57,8 +57,8 @@ def beside_cold_reads(bench):
                 return h2load_at_rate(server, manifest, CONNECTIONS, RATE, bench.seconds, bench.directory / "times")[99]
 
         results = alternate([_Case("layover"), _Case("alone"), _Case("blob in memory")], p99, bench.rounds)
-        return [Line(f"manifest hits, {RATE:,} requests/s, while a client reads a cold blob on the same loop: p99", "ms",
-                     pick(results, lambda seconds: seconds * 1e3), at_most(2.0), ("alone",))]
+        return [Line(f"manifest hits, {RATE:,} requests/s, while a client reads a cold blob on the same loop: p99",
+                     "ms", pick(results, lambda seconds: seconds * 1e3), at_most(2.0), ("alone",))]
 
 
 ROWS = [two_loops, beside_cold_reads]

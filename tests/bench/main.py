@@ -18,14 +18,17 @@ RESULTS = ROOT / "build" / "bench-results"
 
 
 def parse():
-    parser = argparse.ArgumentParser(prog="./bench", description="Measures layover against its peers.")
+    parser = argparse.ArgumentParser(prog="./bench", description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help="only these (see --list)")
     parser.add_argument("--list", action="store_true", help="names the rows and ends")
     parser.add_argument("--quick", action="store_true", help="tiny sizes: do all rows work?")
     parser.add_argument("--rounds", type=int, help="of each contender (5; quick: 1)")
     parser.add_argument("--seconds", type=int, help="a round of load (5; quick: 1)")
+    parser.add_argument("--docs", action="store_true", help="puts the table into docs/performance.md")
     parser.add_argument("--tally", type=Path, help="where to write the counts of rows that worked, broke, 0")
     options = parser.parse_args()
+    if options.docs and (options.rows or options.quick):
+        parser.error("--docs is for all rows in full")
     for name in options.rows:
         if name not in ROWS:
             parser.error(f"there is no row {name}; there are: {' '.join(ROWS)}")
@@ -66,6 +69,8 @@ def main():
     report.write(RESULTS, about, lines)
     if not options.quick:
         print(report.markdown(about, lines), end="")
+    if options.docs and not broken:
+        report.write_into(ROOT / "docs" / "performance.md", about, lines)
     print(f"{len(rows) - len(broken)} rows measured, {len(broken)} failed; results: {RESULTS.relative_to(ROOT)}")
     if options.tally:
         options.tally.write_text(f"{len(rows) - len(broken)} {len(broken)} 0\n")

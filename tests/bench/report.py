@@ -7,6 +7,7 @@ from dataclasses import asdict
 from tests.bench import plot
 from tests.bench.line import DIFFERENCE, RATIO
 
+BEGIN, END = "<!-- figures: ./bench --docs -->", "<!-- end of figures -->"
 HEAD = "| work | layover | peer | figure | reach | reached |\n| --- | --- | --- | --- | --- | --- |\n"
 
 
@@ -54,3 +55,12 @@ def write(directory, machine, lines):
     (directory / "results.json").write_text(as_json(machine, lines) + "\n")
     for number, line in enumerate(lines, 1):
         (directory / f"{number:02}.svg").write_text(plot.svg(line))
+
+
+def write_into(page, machine, lines):
+    """Puts the table in the place of the one that an earlier run has left in a page."""
+    text = page.read_text()
+    before, mark, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    assert mark and end, f"{page} has no {BEGIN} with an {END} behind"
+    page.write_text(f"{before}{BEGIN}\n{markdown(machine, lines)}{END}{after}")

@@ -73,7 +73,8 @@ int main(int argc, char** argv) {
     return 2;
   }
   int loop = epoll_create1(EPOLL_CLOEXEC), port = atoi(argv[1]), count = atoi(argv[3]);
-  request_size = (size_t)snprintf(request, sizeof request, "HEAD %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n", argv[2], port);
+  request_size = (size_t)snprintf(request, sizeof request,
+                                  "HEAD %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n", argv[2], port);
   struct connection* connections = calloc((size_t)count, sizeof *connections);
   if (loop < 0 || connections == NULL || request_size >= sizeof request) fail("start");
   for (int i = 0; i < count; ++i) open_connection(loop, port, &connections[i]);
