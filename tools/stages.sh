@@ -128,7 +128,7 @@ run_end_to_end() {
 # Every row of ./bench with tiny sizes; no figure is judged.
 run_bench() {
   local status
-  LAYOVER_INSTALL=no timeout --signal=INT --kill-after=30 "$bench_seconds" \
+  LAYOVER_INSTALL=no timeout --kill-after=30 "$bench_seconds" \
     "$root/bench" --quick --tally "$results/bench.tally" </dev/null
   status=$?
   [ "$status" -eq 124 ] && printf '  stopped: over the limit of %d s\n' "$bench_seconds"

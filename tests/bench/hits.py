@@ -9,6 +9,7 @@ from tests.bench.clients import head_load, wrk
 from tests.bench.contenders import BareLoop, LayoverContender, NginxContender, RegistryContender, warm, warm_all
 from tests.bench.content import Origin, Tree
 from tests.bench.line import Line, at_least, at_most
+from tests.bench.other_proxies import SquidContender, VarnishContender
 from tests.bench.rounds import alternate, pick
 
 PER_CPU_SECOND = "requests/CPU s"
@@ -29,8 +30,9 @@ end
 def manifest(bench):
     """cached manifest by digest, 64 connections"""
     with ExitStack() as stack:
-        servers = start(bench, stack)
-        path = servers[0].add_manifest()
+        servers = tree, layover, _ = start(bench, stack)
+        servers = [*servers, *other_proxies(bench, stack, layover.origin)]
+        path = tree.add_manifest()
         return _small_answers(bench, stack, servers, path, "cached manifest by digest, 64 connections",
                               {"nginx": at_least(1.7), BareLoop.NAME: at_least(0.75)})
 
@@ -58,10 +60,11 @@ def small_blobs(bench):
     with ExitStack() as stack:
         tree, layover, nginx = start(bench, stack)
         paths = tree.add_small_blobs(bench.size(10_000, 100))
-        for contender in (layover, nginx):
+        contenders = [layover, nginx, *other_proxies(bench, stack, layover.origin)]
+        for contender in contenders:
             warm_all(contender, tree, paths)
         script = _zipf_script(bench, paths)
-        results = alternate([layover, nginx], lambda c: wrk(c, "", 64, bench.seconds, script), bench.rounds)
+        results = alternate(contenders, lambda c: wrk(c, "", 64, bench.seconds, script), bench.rounds)
         return [Line(f"cached blobs of 1-64 KB, {len(paths):,} of them, Zipf: requests per server CPU second",
                      PER_CPU_SECOND, pick(results, lambda load: load.requests_per_cpu_second), at_least(1.4),
                      ("nginx",))]
@@ -83,6 +86,11 @@ def large_blob(bench):
                      pick(results, lambda load: load.cpu_seconds_per_gigabyte), at_most(1.0), ("nginx",)),
                 Line(title + "throughput", "GB/s", pick(results, lambda load: load.gigabytes_per_second),
                      at_least(1.0), ("nginx", "docker-registry"))]
+
+
+def other_proxies(bench, stack, origin):
+    return [bench.keep(stack, make(bench.new_directory("other"), origin))
+            for make in (VarnishContender, SquidContender)]
 
 
 def start(bench, stack, tag=None, settings=None):

@@ -1,6 +1,7 @@
 """`./bench`: runs rows of the table in docs/performance.md and writes what came of them."""
 
 import argparse
+import signal
 import sys
 import time
 import traceback
@@ -55,8 +56,14 @@ def run_rows(bench, rows):
     return lines, broken
 
 
+def end(number, _):
+    sys.exit(128 + number)  # by way of every row's own clean-up
+
+
 def main():
     options = parse()
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)  # ignored from birth where a shell runs this in the background
     if options.list:
         for name, row in ROWS.items():
             print(f"{name:20} {row.__doc__.splitlines()[0]}")
@@ -66,12 +73,13 @@ def main():
     about = {**machine.describe(), "rounds": rounds, "is_quick": options.quick}
     rows = {name: row for name, row in ROWS.items() if not options.rows or name in options.rows}
     lines, broken = run_rows(bench, rows)
-    report.write(RESULTS, about, lines)
+    results = RESULTS / "quick" if options.quick else RESULTS
+    report.write(results, about, lines)
     if not options.quick:
         print(report.markdown(about, lines), end="")
     if options.docs and not broken:
         report.write_into(ROOT / "docs" / "performance.md", about, lines)
-    print(f"{len(rows) - len(broken)} rows measured, {len(broken)} failed; results: {RESULTS.relative_to(ROOT)}")
+    print(f"{len(rows) - len(broken)} rows measured, {len(broken)} failed; results: {results.relative_to(ROOT)}")
     if options.tally:
         options.tally.write_text(f"{len(rows) - len(broken)} {len(broken)} 0\n")
     return 1 if broken else 0

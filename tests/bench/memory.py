@@ -46,9 +46,10 @@ def idle_connections(bench):
         path = tree.add_manifest()
         for contender in (layover, nginx):
             warm(contender, tree, path)
-        count = min(bench.size(10_000, 1000), resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 1000)
+        count = min(bench.size(10_000, 300), resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 1000)
         _allow_descriptors()
-        results = alternate([layover, nginx], lambda contender: _bytes_of_each(contender, path, count), bench.rounds)
+        results = alternate([layover, nginx], lambda contender: _bytes_of_each(bench, contender, path, count),
+                            bench.rounds)
         return [Line(f"{count:,} idle keep-alive connections: memory of each", "bytes", results,
                      at_most(2048, VALUE), notes=[f"nginx: {sorted(results['nginx'])[bench.rounds // 2]:,.0f}"])]
 
@@ -111,7 +112,7 @@ def _allow_descriptors():
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _bytes_of_each(contender, path, count):
+def _bytes_of_each(bench, contender, path, count):
     """Memory that connections take which have had one answer each and have waited a while. The first few do not
     count: with them come tables and buffers that serve all."""
     request = f"HEAD /v2/{path} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
@@ -125,12 +126,12 @@ def _bytes_of_each(contender, path, count):
                 assert connection.recv(4096).startswith(b"HTTP/1.1 200"), f"{contender.name} does not answer"
 
         open_some(200)
-        before = settled_memory(contender)
+        before = settled_memory(contender, bench.size(3.0, 0.5))
         open_some(count)
-        return (settled_memory(contender) - before) / count
+        return (settled_memory(contender, bench.size(3.0, 0.5)) - before) / count
 
 
-def settled_memory(contender, seconds=3.0):
+def settled_memory(contender, seconds):
     """The least that its memory comes to in that time: buffers of the last requests are given back meanwhile."""
     least, end = contender.rss_anon(), time.monotonic() + seconds
     while time.monotonic() < end:
