@@ -22,6 +22,7 @@
 #include "cache/index_ballast.h"
 #include "cache/index_writer.h"
 #include "cache/left_overs.h"
+#include "cache/open_files.h"
 #include "cache/reader.h"
 #include "cache/recent_look_ups.h"
 #include "cache/source.h"
@@ -143,6 +144,7 @@ class LoopCache {
       : cache_(cache),
         loop_(loop),
         touches_(loop, cache.writer_, cache.options_.touch_interval),
+        files_(loop),
         fills_(loop),
         housekeeping_(loop) {}
 
@@ -198,6 +200,7 @@ class LoopCache {
   net::Task<Result<std::optional<Opened>>> open_stored(const ContentRequest& request,
                                                        std::shared_ptr<const Stored> stored,
                                                        Deadline deadline);
+  net::Task<Result<std::shared_ptr<const UniqueFd>>> open_file(oci::Digest digest, Bytes size);
   net::Task<Result<void>> drop_damaged(const oci::Digest& digest);
   net::Task<Result<Opened>> open_uncached(const ContentRequest& request, Error reason, Deadline deadline);
   OwnWay own_way(const ContentRequest& request, std::shared_ptr<HandOver> hand_over);
@@ -220,6 +223,7 @@ class LoopCache {
   net::Loop& loop_;
   Touches touches_;
   RecentLookUps recent_;
+  OpenFiles files_;
   net::TaskGroup fills_;
   net::TaskGroup housekeeping_;
 };

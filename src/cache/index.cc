@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <set>
+#include <variant>
 
 #include <fmt/format.h>
 
@@ -67,8 +68,13 @@ void Index::close() {
   for (ReadSlot& slot : slots_) slot.mutex.unlock();
 }
 
-void Index::close_locked() {
+void Index::note_change(bool is_removal) {
+  if (is_removal) removals_.fetch_add(1, std::memory_order_release);
   version_.fetch_add(1, std::memory_order_release);
+}
+
+void Index::close_locked() {
+  note_change(true);
   for (ReadSlot& slot : slots_) {
     if (slot.index != nullptr) mdb_txn_abort(std::exchange(slot.index, nullptr));
     if (slot.small != nullptr) mdb_txn_abort(std::exchange(slot.small, nullptr));
@@ -109,7 +115,7 @@ Result<void> Index::open_locked() {
   if (auto opened = open_databases(); !opened) return opened;
   if (auto opened = open_slots(); !opened) return opened;
   measure();
-  version_.fetch_add(1, std::memory_order_release);
+  note_change(true);
   trouble_.store(IndexTrouble::kNone, std::memory_order_relaxed);
   return {};
 }
@@ -248,7 +254,8 @@ Result<void> Index::apply(std::span<const Change> changes) {
     return failure(ErrorCode::kIo, ErrorSource::kDisk, "the index is closed after a failure");
   auto applied = apply_to_index(changes);
   if (applied) apply_to_small(changes);
-  version_.fetch_add(1, std::memory_order_release);
+  note_change(std::ranges::any_of(
+      changes, [](const Change& change) { return std::holds_alternative<RemoveContent>(change); }));
   measure();
   return applied;
 }

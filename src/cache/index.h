@@ -97,6 +97,8 @@ class Index {
   /// Changes once anything that a snapshot shows has been written, before who has written it is told.
   /// Thread-safe.
   std::uint64_t version() const { return version_.load(std::memory_order_acquire); }
+  /// How often entries of content have been removed, or all of them: see version().
+  std::uint64_t removals() const { return removals_.load(std::memory_order_acquire); }
   /// Thread-safe.
   Totals totals() const;
   /// Bytes of the index's file in use. Thread-safe.
@@ -114,6 +116,7 @@ class Index {
     bool is_small_readable = false;
   };
 
+  void note_change(bool is_removal);
   void close_locked();
   Result<void> open_locked();
   Result<void> open_slots();
@@ -148,6 +151,7 @@ class Index {
   std::atomic<std::uint64_t> small_used_{0};
   std::atomic<std::uint64_t> last_transaction_{0};
   std::atomic<std::uint64_t> version_{0};
+  std::atomic<std::uint64_t> removals_{0};
   mutable std::mutex totals_mutex_;
   Totals totals_;
 };

@@ -212,16 +212,31 @@ net::Task<Result<std::optional<Opened>>> LoopCache::open_stored(const ContentReq
     opened.small = std::move(stored);
     co_return std::optional(std::move(opened));
   }
-  auto fd = co_await net::offload(net::Work::kDisk, [&directory = cache_.directory(), digest = request.digest,
-                                                     size] { return open_file_of(directory, digest, size); });
-  if (fd) {
-    opened.reader.emplace(Content{.fd = std::move(*fd), .size = size});
+  auto file = co_await open_file(request.digest, size);
+  if (file) {
+    opened.reader.emplace(Content{.file = std::move(*file), .size = size});
     co_return std::optional(std::move(opened));
   }
-  if (!is_no_longer_there(fd.error())) co_return std::unexpected(fd.error());
+  if (!is_no_longer_there(file.error())) co_return std::unexpected(file.error());
   auto removed = co_await drop_damaged(request.digest);
   if (!removed) co_return std::unexpected(removed.error());
   co_return std::optional<Opened>();
+}
+
+net::Task<Result<std::shared_ptr<const UniqueFd>>> LoopCache::open_file(oci::Digest digest, Bytes size) {
+  const std::uint64_t removals = cache_.index().removals();
+  if (auto open = files_.find(digest, size, removals)) co_return open;
+  auto opened = co_await net::offload(net::Work::kDisk, [&directory = cache_.directory(), digest, size] {
+    return open_file_of(directory, digest, size);
+  });
+  if (!opened) {
+    // Others need descriptors more.
+    if (opened.error().code() == ErrorCode::kOverloaded) files_.close_all();
+    co_return std::unexpected(opened.error());
+  }
+  auto file = std::make_shared<const UniqueFd>(std::move(*opened));
+  files_.keep(digest, file, removals);
+  co_return file;
 }
 
 // Moves a stored file that is not what its entry says out of the way and forgets it; nothing where it was

@@ -21,7 +21,7 @@ namespace layover::cache {
 
 /// A stored content, open for reading.
 struct Content {
-  UniqueFd fd;
+  std::shared_ptr<const UniqueFd> file;
   Bytes size;
 };
 

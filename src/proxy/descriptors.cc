@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "cache/open_files.h"
+
 namespace layover::proxy {
 
 namespace {
@@ -15,7 +17,7 @@ constexpr rlim_t kMostDescriptors = rlim_t{1} << 20;
 
 /// Of the process: listeners, logs, index and lock, admin connections, those that are being refused.
 constexpr std::size_t kOwn = 128;
-constexpr std::size_t kOwnPerLoop = 4;
+constexpr std::size_t kOwnPerLoop = 4 + cache::OpenFiles::kMost;
 
 }  // namespace
 

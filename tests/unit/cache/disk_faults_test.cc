@@ -183,6 +183,7 @@ TEST_CASE("a stored file that cannot be opened is passed on from upstream, and n
   REQUIRE(fixture.get_now(fixture.request(*content, digest)).is_whole(bytes));
   fixture.settle();
   for (const Call call : {Call::kOpen, Call::kStatus}) {
+    fixture.reopen();  // and nothing is open any more
     fixture.files.fail(call, 0, ErrorCode::kIo);
     const Got got = fixture.get_now(fixture.request(*content, digest));
     CHECK(got.is_whole(bytes));

@@ -10,8 +10,8 @@
 using namespace layover::proxy;
 
 TEST_CASE("half of the descriptors that layover does not need itself are for clients' connections") {
-  CHECK(connections_for(1024, 2) == 444);
-  CHECK(connections_for(20'000, 2) == 9932);
+  CHECK(connections_for(1024, 2) == 256);
+  CHECK(connections_for(20'000, 2) == 9676);
   CHECK(connections_for(1U << 20, 4) > 500'000);
 }
 
