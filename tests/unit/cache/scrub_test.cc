@@ -83,3 +83,19 @@ TEST_CASE("the quarantine holds the newest and some others") {
   }
   CHECK(entries_in(fixture.path() + "/quarantine") == 16);
 }
+
+TEST_CASE("a damaged file that cannot be moved away goes on to count, and is not served") {
+  CacheFixture fixture(1, true, {.max_size = Bytes{10'000'000}, .min_free = {}});
+  const Blob blob(1, 3'000'000);
+  CHECK(get_now(fixture, blob).is_whole(blob.bytes));
+  fixture.settle();
+  flip_bit(fixture.cache().directory().blob_file(blob.digest), 5);
+  fixture.files.fail(Call::kRename, 0, ErrorCode::kIo);
+  CHECK(scrub_now(fixture, blob.digest));
+  CHECK_FALSE(fixture.is_stored(blob.digest));
+  CHECK(fixture.cache().budget().used().count >= 3'000'000);
+  CHECK(get_now(fixture, blob).is_whole(blob.bytes));
+  fixture.settle();
+  CHECK(fixture.is_stored(blob.digest));
+  CHECK(fixture.cache().budget().used().count < 6'000'000);
+}
