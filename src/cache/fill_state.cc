@@ -149,9 +149,17 @@ std::vector<std::uint64_t> FillState::wants() const {
   return {wants_.begin(), wants_.end()};
 }
 
-void FillState::add_reader() {
+bool FillState::add_reader() {
   const std::lock_guard lock(mutex_);
+  if (is_given_up_) return false;
   ++readers_;
+  return true;
+}
+
+bool FillState::give_up() {
+  const std::lock_guard lock(mutex_);
+  if (readers_ == 0) is_given_up_ = true;
+  return is_given_up_;
 }
 
 void FillState::remove_reader() {
@@ -165,11 +173,6 @@ void FillState::remove_reader() {
 std::vector<ByteRange> FillState::written() const {
   const std::lock_guard lock(mutex_);
   return written_.ranges();
-}
-
-unsigned FillState::readers() const {
-  const std::lock_guard lock(mutex_);
-  return readers_;
 }
 
 }  // namespace layover::cache

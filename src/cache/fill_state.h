@@ -113,11 +113,13 @@ class FillState {
   /// Told when there is more of that.
   net::Signal& wanted() { return *wanted_; }
 
-  void add_reader();
+  /// False, and it is not counted, where the fill has been given up: it ends in a moment.
+  bool add_reader();
   void remove_reader();
+  /// Gives the fill up, unless it has a reader: nobody becomes one from then on.
+  bool give_up();
   /// What is in the file.
   std::vector<ByteRange> written() const;
-  unsigned readers() const;
 
  private:
   const FillKey key_;
@@ -136,6 +138,7 @@ class FillState {
   std::vector<PutTag> tags_;
   bool are_admissions_open_ = true;
   unsigned readers_ = 0;
+  bool is_given_up_ = false;
 };
 
 class FillState::Want {

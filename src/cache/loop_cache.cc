@@ -42,6 +42,16 @@ Result<UniqueFd> open_file_of(const Directory& directory, const oci::Digest& dig
       fmt::format("{} has {} bytes where the index says {}", path, status->size.count, size.count));
 }
 
+/// Until those who look for it do not find it any more.
+net::Task<void> wait_for_end(FillState& fill, Deadline deadline) {
+  for (;;) {
+    const auto seen = fill.progress().version();
+    if (fill.view().failure) co_return;
+    auto changed = co_await fill.progress().changed(seen, deadline);
+    if (!changed) co_return;
+  }
+}
+
 bool is_no_longer_there(const Error& error) {
   return error.code() == ErrorCode::kNotFound || error.code() == ErrorCode::kCorrupt;
 }
@@ -269,6 +279,10 @@ net::Task<Result<std::optional<Opened>>> LoopCache::open_fill(const ContentReque
     return std::make_shared<FillState>(key, request.scope, request.kind);
   });
   if (!fill) co_return std::optional<Opened>();
+  if (!fill->add_reader()) {
+    co_await wait_for_end(*fill, deadline);
+    co_return std::optional<Opened>();
+  }
   const auto hand_over = is_new ? std::make_shared<HandOver>() : nullptr;
   Reader reader(fill, cache_.metrics_.fill_readers(), own_way(request, hand_over));
   // A verified fill only waits for its commit: whoever comes now is served what is here already.
@@ -331,6 +345,7 @@ net::Task<Result<Opened>> LoopCache::open_uncached(const ContentRequest& request
   fill->publish_uncached(
       {.reason = std::move(reason), .in_file = {}, .hashed = 0, .hasher = Hasher(key.digest.algorithm())});
   fill->publish_head(head.size, head.content_type);
+  fill->add_reader();
   auto hand_over = std::make_shared<HandOver>(std::move(source), std::move(*stream));
   co_return Opened{.how = metrics::CacheResult::kBypass,
                    .media_type = head.content_type,

@@ -110,7 +110,7 @@ net::Task<Result<void>> LoopCache::download(std::shared_ptr<FillState> state, Fi
   for (;;) {
     const auto seen = state->progress().version();
     if (result) co_return *result;
-    if (state->readers() == 0) {
+    if (state->give_up()) {
       co_return failure(ErrorCode::kCancelled, ErrorSource::kClient, "every client has left");
     }
     auto changed = co_await state->progress().changed(seen, Deadline::never());

@@ -33,7 +33,6 @@ Reader::Reader(Content content) : content_(std::move(content)) {}
 
 Reader::Reader(std::shared_ptr<FillState> fill, metrics::Gauge readers, OwnWay own_way)
     : fill_(std::move(fill)), readers_(readers), own_way_(std::move(own_way)) {
-  fill_->add_reader();
   readers_->add();
 }
 

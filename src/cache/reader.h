@@ -29,7 +29,8 @@ struct Content {
 class Reader {
  public:
   explicit Reader(Content content);
-  /// `own_way` is taken where the fill ends as uncached.
+  /// Of a fill that counts it already: see FillState::add_reader. `own_way` is taken where the fill ends as
+  /// uncached.
   Reader(std::shared_ptr<FillState> fill, metrics::Gauge readers, OwnWay own_way);
   Reader(Reader&&) noexcept = default;
   Reader& operator=(Reader&&) = delete;

@@ -174,3 +174,13 @@ TEST_CASE("clients that come and go at any moment, on four loops, leave a sound 
   expect_nothing_left(fixture, *content);
   CHECK(fixture.is_stored(kDigest));
 }
+
+TEST_CASE("a fill that was given up takes no more readers") {
+  cache::FillState fill({.registry = scope_of("a").registry, .digest = kDigest}, scope_of("a"),
+                        cache::ContentKind::kBlob);
+  CHECK(fill.add_reader());
+  CHECK_FALSE(fill.give_up());
+  fill.remove_reader();
+  CHECK(fill.give_up());
+  CHECK_FALSE(fill.add_reader());
+}
