@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <deque>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -58,7 +59,8 @@ class TreeBuilder {
     Node* node;
     std::string path;
     std::map<std::string, Position> keys;
-    bool is_repeated = false;  // the key just read was there before
+    std::string key{};         // just read
+    bool is_repeated = false;  // it was there before
   };
 
   /// Where the next value goes, and its path.
@@ -71,7 +73,7 @@ class TreeBuilder {
   TextCursor cursor_;
   Report& report_;
   Node root_;
-  Node discarded_;  // the values of repeated keys
+  std::deque<Node> discarded_;  // the values of repeated keys; open frames may be in any of them
   std::vector<Frame> open_;
 };
 
@@ -83,10 +85,8 @@ std::pair<Node*, std::string> TreeBuilder::next_slot() {
     items.emplace_back();
     return {&items.back(), item_path(frame.path, items.size() - 1)};
   }
-  Member& member = frame.node->members.back();
-  if (!frame.is_repeated) return {&member.value, member_path(frame.path, member.key)};
-  discarded_ = {};
-  return {&discarded_, frame.path};
+  Node& node = frame.is_repeated ? discarded_.emplace_back() : frame.node->members.back().value;
+  return {&node, member_path(frame.path, frame.key)};
 }
 
 bool TreeBuilder::add(Node::Kind kind, std::string text, bool boolean) {
@@ -127,6 +127,7 @@ bool TreeBuilder::key(std::string& name) {
   const auto position = cursor_.position();
   cursor_.take_token();
   const auto [first, is_new] = frame.keys.emplace(name, position);
+  frame.key = name;
   frame.is_repeated = !is_new;
   if (is_new) {
     frame.node->members.push_back({name, position, {}});

@@ -82,6 +82,13 @@ TEST_CASE("a key given twice names the line of the first, wherever it is") {
         "f:2:1: r[\"docker.io\"]: given twice, first on line 1");
   CHECK(problem("{\"l\": [{}, {\"a\": 1, \"a\": 1}]}") == "f:1:21: l[1].a: given twice, first on line 1");
   // An escaped spelling is the same key.
+  // Also inside of what is dropped for being a repetition.
+  CHECK(
+      problem(
+          R"({"a": 1, "a": {"b": {"c": {}, "c": {"d": 1, "e": 2}, "f": 3}, "b": {"g": [1, 2]}, "h": 4}})") ==
+      "f:1:10: a: given twice, first on line 1\n"
+      "f:1:31: a.b.c: given twice, first on line 1\n"
+      "f:1:63: a.b: given twice, first on line 1");
   CHECK(problem("{\"a\": 1, \"\\u0061\": 1}") == "f:1:10: a: given twice, first on line 1");
 }
 
