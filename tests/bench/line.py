@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 RATIO, DIFFERENCE, VALUE = "ratio", "difference", "value"
 
 
+def readable(value):
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
 @dataclass(frozen=True)
 class Target:
     """`how` says of what the limit is: of our median over the peer's, of the one less the other, or of ours alone."""

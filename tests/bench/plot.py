@@ -1,8 +1,11 @@
 """A line of the table as an SVG picture: a bar for each contender's median, with its least and its most."""
 
+import textwrap
 from html import escape
 
-WIDTH, LEFT, RIGHT, BAR, GAP, TOP = 720, 150, 110, 26, 14, 44
+from tests.bench.line import readable
+
+WIDTH, LEFT, RIGHT, BAR, GAP, TITLE_LINE = 720, 150, 110, 26, 14, 18
 OURS, THEIRS = "#2a6f97", "#a9b4bd"
 STYLE = "font-family='sans-serif' font-size='13' fill='#222'"
 
@@ -10,12 +13,15 @@ STYLE = "font-family='sans-serif' font-size='13' fill='#222'"
 def svg(line):
     names = [line.ours, *(name for name in line.samples if name != line.ours)]
     scale = (WIDTH - LEFT - RIGHT) / (max(line.spread(name)[2] for name in names) or 1)
-    height = TOP + len(names) * (BAR + GAP)
-    bars = "".join(_bar(line, name, TOP + number * (BAR + GAP), scale) for number, name in enumerate(names))
+    title = textwrap.wrap(f"{line.title} ({line.unit}); to reach: {line.target}", 95)
+    top = (len(title) + 1) * TITLE_LINE
+    height = top + len(names) * (BAR + GAP)
+    titles = "".join(f"<text x='8' y='{TITLE_LINE * (number + 1)}' {STYLE}>{escape(text)}</text>\n"
+                     for number, text in enumerate(title))
+    bars = "".join(_bar(line, name, top + number * (BAR + GAP), scale) for number, name in enumerate(names))
     return (f"<svg xmlns='http://www.w3.org/2000/svg' width='{WIDTH}' height='{height}'"
             f" viewBox='0 0 {WIDTH} {height}'>\n<rect width='100%' height='100%' fill='white'/>\n"
-            f"<text x='8' y='20' {STYLE}>{escape(line.title)} ({escape(line.unit)}), reach"
-            f" {escape(str(line.target))}</text>\n{bars}</svg>\n")
+            f"{titles}{bars}</svg>\n")
 
 
 def _bar(line, name, y, scale):
@@ -26,4 +32,4 @@ def _bar(line, name, y, scale):
             f"<rect x='{LEFT}' y='{y}' width='{median * scale:.1f}' height='{BAR}' fill='{colour}'/>\n"
             f"<path d='M{start:.1f} {middle}H{end:.1f}M{start:.1f} {middle - 5}v10M{end:.1f} {middle - 5}v10'"
             f" stroke='#222' fill='none'/>\n"
-            f"<text x='{end + 8:.1f}' y='{middle + 5}' {STYLE}>{median:,.4g}</text>\n")
+            f"<text x='{end + 8:.1f}' y='{middle + 5}' {STYLE}>{readable(median)}</text>\n")

@@ -5,24 +5,22 @@ import statistics
 from dataclasses import asdict
 
 from tests.bench import plot
-from tests.bench.line import DIFFERENCE, RATIO
+from tests.bench.line import DIFFERENCE, RATIO, readable
 
 BEGIN, END = "<!-- figures: ./bench --docs -->", "<!-- end of figures -->"
 HEAD = "| work | layover | peer | figure | reach | reached |\n| --- | --- | --- | --- | --- | --- |\n"
 
 
-def readable(value):
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
 def table_row(line):
     """One line of the Markdown table."""
     peer = f"{line.peer}: {readable(line.median(line.peer))}" if line.peer else "-"
-    figure = f"{line.figure:.2f}x" if line.target.how == RATIO else f"{readable(line.figure)} {line.unit}"
-    if line.target.how == DIFFERENCE:
-        figure += " more"
+    if line.target.how == RATIO:
+        figure, reach = f"{line.figure:.2f}x", f"{line.target}"
+    else:
+        more = " more" if line.target.how == DIFFERENCE else ""
+        figure, reach = f"{readable(line.figure)} {line.unit}{more}", f"{line.target} {line.unit}{more}"
     title = "; ".join([line.title, *line.notes])
-    return (f"| {title} | {readable(line.value)} {line.unit} | {peer} | {figure} | {line.target} |"
+    return (f"| {title} | {readable(line.value)} {line.unit} | {peer} | {figure} | {reach} |"
             f" {'yes' if line.is_reached else 'no'} |\n")
 
 
