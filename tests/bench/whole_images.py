@@ -124,7 +124,7 @@ def _compare(bench, stack, engine, pull):
     tree = bench.keep(stack, Tree(bench.new_directory("tree")))
     image = Image(tree, 0.01 if bench.is_quick else 1)
     far = bench.keep(stack, Far(bench.new_directory("far"), tree))
-    cold, update = {"layover": [], "direct": []}, {"layover": [], "direct": []}
+    cold, update, cached = ({"layover": [], "direct": []} for _ in range(3))
     shares = []
 
     def timed(base, registry, tag):
@@ -135,6 +135,7 @@ def _compare(bench, stack, engine, pull):
     for _ in range(bench.rounds):
         for tag, samples in (("first", cold), ("second", update)):
             samples["direct"].append(timed(f"127.0.0.1:{far.port}", FAR, tag))
+        cached["direct"].append(update["direct"][-1])
         server = LayoverContender(bench.new_directory("layover"), far, threads=2)
         try:
             base = f"127.0.0.1:{server.port}"
@@ -145,6 +146,7 @@ def _compare(bench, stack, engine, pull):
             server.settle()
             shares.append((wait_until(lambda: _steady(far), "upstream has logged what it sent") - before)
                           / image.new_bytes)
+            cached["layover"].append(timed(base, REGISTRY, "second"))
         finally:
             server.stop()
             shutil.rmtree(server.server.directory, ignore_errors=True)
@@ -153,6 +155,7 @@ def _compare(bench, stack, engine, pull):
              f" {RATE / 1e6:g} MB/s a connection: ")
     return [Line(title + "cold", "s", cold, at_most(0.4), ("direct",)),
             Line(title + "one layer is new", "s", update, at_most(0.4), ("direct",)),
+            Line(title + "cached", "s", cached, at_most(0.4), ("direct",)),
             Line(title + "one layer is new: bytes from upstream", "x what is new", {"layover": shares},
                  at_most(1.001, VALUE))]
 
