@@ -17,6 +17,7 @@ class Load:
 
     @property
     def requests_per_cpu_second(self):
+        assert self.requests > 0, "no request was answered whole"
         return self.requests / self.cpu_seconds if self.cpu_seconds else 0.0
 
     @property
@@ -41,7 +42,7 @@ def wrk(contender, path, connections, seconds, script=None):
     used = contender.cpu_seconds() - before
     assert not re.search(r"Non-2xx|connect [1-9]|read [1-9]|write [1-9]|timeout [1-9]", output), output
     found = re.search(r"(\d+) requests in ([\d.]+)(m?s), ([\d.]+)([KMGT]?)B read", output)
-    assert found and int(found[1]) > 0, output
+    assert found and float(found[4]) > 0, output
     took = float(found[2]) * (0.001 if found[3] == "ms" else 1)
     return Load(int(found[1]), float(found[4]) * UNITS[found[5]], took, used)
 

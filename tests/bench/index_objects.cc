@@ -14,11 +14,12 @@ namespace {
 
 constexpr unsigned kRepositories = 100;
 constexpr unsigned kBatch = 5000;
+constexpr Bytes kSize{1000};  // so that all of them fit any disk: nothing is to be evicted
 
 void add(unsigned number, WallTime now, std::vector<cache::Change>& changes) {
   changes.emplace_back(cache::PutContent{.digest = object_digest(number),
                                          .kind = cache::ContentKind::kBlob,
-                                         .size = Bytes{number},
+                                         .size = kSize,
                                          .now = now,
                                          .origins = {object_scope(number).registry}});
   changes.emplace_back(
