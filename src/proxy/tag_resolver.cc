@@ -89,9 +89,13 @@ net::Task<Result<TagAnswer>> confirm(Exchange& exchange, const Target& target, c
   auto answer = co_await context.shared.tags.questions().join(key, confirmed_since, start, deadline);
   if (!answer && answer.error().source() == ErrorSource::kSelf &&
       answer.error().code() == ErrorCode::kTimeout) {
-    co_return failure(
+    const Error slow(
         ErrorCode::kTimeout, ErrorSource::kUpstream,
         fmt::format("{} took too long to say what {} is", key.scope.registry.str(), key.to_string()));
+    // Slow is as bad as down: the next request does not wait either. What is only told of an outage that is
+    // known must not be noted again: its pause would never end.
+    if (has_fallback) target.registry->health().note_outage(slow);
+    co_return std::unexpected(slow);
   }
   co_return answer;
 }
@@ -129,11 +133,8 @@ net::Task<Result<ResolvedTag>> resolve_tag(Exchange& exchange, const Target& tar
         .answer = std::move(*answer), .how = CacheResult::kRevalidated, .record = std::move(record)};
   }
   if (!is_servable || !answer.error().is_outage()) co_return std::unexpected(answer.error());
-  upstream::EndpointHealth& health = target.registry->health();
-  // Slow is as bad as down: the next request does not wait either.
-  if (answer.error().code() == ErrorCode::kTimeout) health.note_outage(answer.error());
-  log(health.is_down() ? LogLevel::kDebug : LogLevel::kWarning, "{} is served stale: {}", key.to_string(),
-      answer.error().describe());
+  log(target.registry->health().is_down() ? LogLevel::kDebug : LogLevel::kWarning, "{} is served stale: {}",
+      key.to_string(), answer.error().describe());
   co_return ResolvedTag{.answer = std::move(*known), .how = CacheResult::kStale, .record = std::nullopt};
 }
 

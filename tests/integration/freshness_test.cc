@@ -1,6 +1,7 @@
 // How long layover believes what it knows: tags within and after tag_ttl, one question at a time, outages and
 // rate limits that are remembered, what is not there, and validators in both directions.
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <string>
 #include <thread>
@@ -16,8 +17,9 @@ namespace {
 
 /// A site whose tags are good for a minute.
 struct FreshSite : Site {
-  FreshSite()
-      : Site([](auto& settings) {
+  explicit FreshSite(std::chrono::milliseconds response_timeout = 10s)
+      : Site([response_timeout](auto& settings) {
+          registry(settings).times.response_timeout = response_timeout;
           registry(settings).times.tag_ttl = 1min;
           registry(settings).times.not_found_ttl = 300ms;
           registry(settings).times.confirm_timeout = 300ms;
@@ -185,6 +187,31 @@ TEST_CASE("a slow upstream delays a known tag once, by confirm_timeout; its late
   while (site.get("v1") != "HIT" && std::chrono::steady_clock::now() < limit) std::this_thread::yield();
   CHECK(site.get("v1") == "HIT");
   CHECK(site.upstream.count("HEAD", "v1") == 1);
+}
+
+TEST_CASE("an upstream that was silent is asked again after a pause, however often its tags are asked for") {
+  FreshSite site(500ms);
+  site.add_known_tag("v1");
+  std::atomic<bool> is_silent = true;
+  Gate& gate = site.upstream.gate();
+  site.upstream.before_all([&](const UpstreamRequest&, Reply& reply) {
+    if (!is_silent) return false;
+    gate.wait();
+    reply.close();
+    return true;
+  });
+  site.proxy.clock().advance(61s);
+  CHECK(site.get("v1") == "STALE");
+  std::this_thread::sleep_for(1s);  // until the question has timed out
+  is_silent = false;
+  const auto until = std::chrono::steady_clock::now() + 10s;
+  std::string how = "STALE";
+  while (how == "STALE" && std::chrono::steady_clock::now() < until) {
+    how = site.get("v1");
+    std::this_thread::sleep_for(200ms);
+  }
+  gate.open();
+  CHECK(how == "REVALIDATED");
 }
 
 TEST_CASE("a rate limit is remembered: retries cost upstream nothing, known tags are served stale") {
