@@ -22,10 +22,11 @@ void TokenTable::Refreshing::settle(Result<Authorization> result) {
   {
     const std::lock_guard lock(slot->mutex);
     slot->is_refreshing = false;
+    ++slot->refreshes;
     if (result) {
       slot->authorization = std::move(*result);
+      slot->last_failure.reset();
     } else {
-      ++slot->failures;
       slot->last_failure = std::move(result.error());
     }
   }
@@ -57,16 +58,19 @@ std::shared_ptr<TokenTable::Slot> TokenTable::slot_of(const std::string& key) {
 net::Task<Result<std::string>> TokenTable::renew(std::string key, std::string refused, StartRefresh start,
                                                  Deadline deadline) {
   const auto slot = slot_of(key);
-  std::optional<std::uint64_t> failures_before;
+  std::optional<std::uint64_t> refreshes_before;
   for (;;) {
     const auto seen = slot->settled->version();
     bool must_start = false;
     {
       const std::lock_guard lock(slot->mutex);
       if (is_good(slot->authorization, refused)) co_return slot->authorization.value;
-      if (failures_before && slot->failures != *failures_before)
-        co_return std::unexpected(*slot->last_failure);
-      failures_before = slot->failures;
+      if (refreshes_before && slot->refreshes != *refreshes_before) {
+        if (slot->last_failure) co_return std::unexpected(*slot->last_failure);
+        // The same as before, or a token that is about to expire: asking for more of them would not end.
+        co_return slot->authorization.value;
+      }
+      refreshes_before = slot->refreshes;
       must_start = !std::exchange(slot->is_refreshing, true);
     }
     if (must_start) start(Refreshing(slot));

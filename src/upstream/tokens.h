@@ -33,8 +33,9 @@ class TokenTable {
   class Refreshing;
   /// Starts a refresh that runs on its own, whatever becomes of the request that needed it first.
   using StartRefresh = std::function<void(Refreshing)>;
-  /// An authorization other than `refused` (which upstream has just turned down; may be empty): the one
-  /// that somebody else got in the meantime, or what a refresh gets by `deadline`.
+  /// An authorization other than `refused` (which upstream has just turned down; may be empty) that somebody
+  /// else got in the meantime, or what one refresh gets by `deadline`: perhaps `refused` again, where there
+  /// is nothing better.
   net::Task<Result<std::string>> renew(std::string key, std::string refused, StartRefresh start,
                                        Deadline deadline);
 
@@ -44,8 +45,8 @@ class TokenTable {
     std::shared_ptr<net::Signal> settled = std::make_shared<net::Signal>();
     Authorization authorization;
     bool is_refreshing = false;
-    std::uint64_t failures = 0;
-    std::optional<Error> last_failure;  // of the refresh that has just ended
+    std::uint64_t refreshes = 0;        // that have ended
+    std::optional<Error> last_failure;  // of the last of them, if it failed
   };
 
   std::shared_ptr<Slot> slot_of(const std::string& key);

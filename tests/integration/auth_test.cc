@@ -254,6 +254,29 @@ TEST_CASE("configured credentials go to the registry and its token service on th
   }
 }
 
+TEST_CASE("credentials that are refused once more are upstream's 401, told at once and asked for once") {
+  ScriptedUpstream upstream;
+  config::Registry registry = registry_at("r.test", upstream);
+  registry.credentials = config::Credentials{.username = "user", .password = "outdated"};
+  std::string challenge = "Basic realm=\"r\"";
+  SECTION("by Basic") {}
+  SECTION("by a token service that gives the same token again") {
+    challenge = fmt::format("Bearer realm=\"{}/token\"", upstream.url());
+  }
+  upstream.before_all([challenge](const UpstreamRequest& request, Reply& reply) {
+    if (request.path() == "/token") return false;
+    reply.answer(401, {{"WWW-Authenticate", challenge}}, "");
+    return true;
+  });
+  upstream.on("GET", "/token", [](const UpstreamRequest&, Reply& reply) {
+    reply.answer(200, {{"Content-Type", "application/json"}}, R"({"token":"always-this","expires_in":300})");
+  });
+  RunningProxy proxy(settings_with({registry}));
+  const std::string path = blob_path("a", "sha256:" + std::string(64, 'a'));
+  for (int i = 0; i < 3; ++i) CHECK(proxy.get(path).status == 401);
+  CHECK(upstream.count("GET", "/token") <= 3);
+}
+
 TEST_CASE("cached under A and refused under B: upstream's status and not a byte, in every way of asking") {
   std::atomic<int> status{403};
   Site site;
