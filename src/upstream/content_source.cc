@@ -122,6 +122,8 @@ class ContentSource final : public cache::Source {
       co_return co_await confirm_by_get(deadline);
     }
     if (has_evidence(response->info())) co_return read_head(response->info(), digest_);
+    // The GET may have to wait for the connection that this has.
+    co_await response->discard_rest(deadline);
     co_return co_await confirm_by_get(deadline);
   }
 

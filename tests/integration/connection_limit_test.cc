@@ -64,6 +64,21 @@ TEST_CASE("no more connections to a registry are in use than max_connections, an
   CHECK(load->most == 3);
 }
 
+TEST_CASE("who has to ask twice for one answer needs no second connection for that") {
+  Site site = site_with(1);
+  const std::string bytes = random_bytes(1000);
+  const std::string digest = site.upstream.add_blob("a", bytes);
+  CHECK(site.proxy.get(blob_path("a", digest)).status == 200);
+  site.upstream.add_blob("b", bytes);
+  // It says neither size nor digest, so that a GET has to.
+  site.upstream.on("HEAD", blob_path("b", digest), [](const UpstreamRequest&, Reply& reply) {
+    reply.head(200, {{"Content-Type", "application/octet-stream"}});
+  });
+  const auto begun = std::chrono::steady_clock::now();
+  CHECK(site.proxy.get(blob_path("b", digest)).body == bytes);
+  CHECK(std::chrono::steady_clock::now() - begun < std::chrono::seconds(5));
+}
+
 TEST_CASE("who finds no connection free in its time is answered 503, and that says nothing of the registry") {
   Site site([](config::Settings& settings) {
     Site::registry(settings).max_connections = 1;
