@@ -26,9 +26,11 @@ std::string missing_key(const Query& query) {
 }
 
 /// A gateway that finds nobody behind it, or a service that is overloaded, is as good as down. Where we have
-/// no descriptor left, that says nothing about the registry.
+/// no descriptor left, that says nothing about the registry; nor does what a redirect's target answers, which
+/// may lack this one content.
 bool is_down(const Error& error) {
   const UpstreamAnswer* answer = error.answer();
+  if (error.code() == ErrorCode::kStatus && answer == nullptr) return false;
   return error.is_outage() && error.source() == ErrorSource::kUpstream &&
          (answer == nullptr || answer->status >= 502);
 }
@@ -52,6 +54,14 @@ void remember(const Endpoint& endpoint, const Query& query, const Result<Respons
       health.note_not_found(missing_key(query), error, endpoint.times().not_found_ttl);
     }
   }
+}
+
+/// Whether the mirror has said what there is to say for a while, or has lied: it is not asked then, whatever
+/// becomes of the others.
+bool has_declined(const Endpoint& mirror, const Query& query) {
+  const EndpointHealth& health = mirror.health();
+  return health.rate_limit(query.kind) || health.not_found(missing_key(query)) ||
+         health.gave_wrong(query.path);
 }
 
 /// An equal share of the time that is left for each of `places`, so that the last one gets its turn.
@@ -81,7 +91,8 @@ net::Task<Result<Response>> Client::send(Query query, Deadline deadline) {
   std::vector<Target> passed_over;
   std::string troubles;
   for (std::size_t i = 0; i < mirrors.size(); ++i) {
-    if (must_pass_over(mirrors[i], query)) {
+    if (has_declined(*mirrors[i], query)) continue;
+    if (must_pass_over(mirrors[i])) {
       passed_over.push_back(mirrors[i]);
       continue;
     }
@@ -131,11 +142,10 @@ net::Task<Result<Response>> Client::ask_mirror(Target mirror, Query query, Deadl
   co_return response;
 }
 
-bool Client::must_pass_over(const Target& mirror, const Query& query) {
+bool Client::must_pass_over(const Target& mirror) {
   EndpointHealth& health = mirror->health();
   if (health.take_probe()) probes_.spawn(probe(mirror));
-  return health.is_down() || health.rate_limit(query.kind) || health.not_found(missing_key(query)) ||
-         health.gave_wrong(query.path);
+  return health.is_down();
 }
 
 net::Task<void> Client::probe(Target mirror) {

@@ -35,7 +35,7 @@ class Client {
 
   net::Task<Result<Response>> ask_own(Query query, Deadline deadline);
   net::Task<Result<Response>> ask_mirror(Target mirror, Query query, Deadline deadline);
-  bool must_pass_over(const Target& mirror, const Query& query);
+  bool must_pass_over(const Target& mirror);
   net::Task<void> probe(Target mirror);
 
   EndpointClient endpoints_;

@@ -190,6 +190,42 @@ TEST_CASE("a mirror that was passed over is asked after all where the registry f
   CHECK(site.proxy.get(blob_path("a", digest)).body == bytes);
 }
 
+TEST_CASE(
+    "a mirror is not asked before its rate limit ends, nor for what it gave wrong, though all else fails") {
+  MirroredSite site;
+  const std::string digest = site.own.add_blob("a", random_bytes(100'000));
+  site.own.go_down();
+  site.second.on("*", blob_path("a", digest), refuse(404));
+  SECTION("its rate limit") {
+    site.first.on("*", blob_path("a", digest), [](const UpstreamRequest&, Reply& reply) {
+      reply.answer(429, {{"Retry-After", "60"}}, "");
+    });
+    for (int i = 0; i < 3; ++i) CHECK(site.proxy.get(blob_path("a", digest)).status >= 500);
+    CHECK(site.first.count("GET") == 1);
+  }
+  SECTION("what it gave wrong") {
+    site.first.on("*", blob_path("a", digest), [](const UpstreamRequest&, Reply& reply) {
+      reply.answer(200, {}, std::string(1000, 'x'));
+    });
+    for (int i = 0; i < 3; ++i) CHECK(site.proxy.get(blob_path("a", digest)).status >= 500);
+    CHECK(site.first.count("GET") == 1);
+  }
+}
+
+TEST_CASE("a mirror whose storage lacks one blob is asked for the others") {
+  MirroredSite site;
+  ScriptedUpstream storage;
+  const std::string lost = site.own.add_blob("a", random_bytes(100'000, 1));
+  const std::string bytes = random_bytes(100'000, 2);
+  const std::string there = site.first.add_blob("a", bytes);
+  site.first.on("*", blob_path("a", lost), [url = storage.url()](const UpstreamRequest&, Reply& reply) {
+    reply.answer(307, {{"Location", url + "/lost"}}, "");
+  });
+  site.second.on("*", blob_path("a", lost), refuse(404));
+  CHECK(site.proxy.get(blob_path("a", lost)).status == 200);
+  CHECK(site.proxy.get(blob_path("a", there)).body == bytes);
+}
+
 TEST_CASE("where all fail, the error names them all") {
   MirroredSite site(
       [](config::Registry& registry) { registry.times.first_byte_budget = std::chrono::seconds(3); });
