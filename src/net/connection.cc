@@ -41,7 +41,9 @@ Connection::TlsNeed Connection::need_of(int ssl_result) const {
 }
 
 Task<bool> Connection::has_input_by(Deadline deadline) {
-  if (!is_drained_ || (ssl_ && SSL_has_pending(ssl_.get()) == 1)) co_return true;
+  // read_tls() does not tell that it has drained the socket, which is asked again at no cost.
+  const bool has_rest = ssl_ ? SSL_has_pending(ssl_.get()) == 1 : !is_drained_;
+  if (has_rest) co_return true;
   auto ready = co_await wait_readable(deadline);
   co_return ready.has_value() || ready.error().code() != ErrorCode::kTimeout;
 }
