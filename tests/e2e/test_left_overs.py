@@ -30,6 +30,9 @@ def cut_off(layover, upstream, digest, offset, end):
     with ThreadPoolExecutor() as pool:
         received = pool.submit(download.response.read, offset // 2)
         assert len(received.result()) == offset // 2
+    # Not before it has taken them out of its socket.
+    wait_until(lambda: layover.metrics().value("layover_upstream_received_bytes_total", registry=REGISTRY) >= offset,
+               "all that upstream has sent is received")
     end()
     upstream.holds.clear()
     hold.release()
