@@ -9,10 +9,12 @@ import concurrent.futures
 import datetime
 import glob
 import itertools
+import json
 import os
 import random
 import re
 import subprocess
+import threading
 import sys
 
 import run_tests
@@ -138,6 +140,9 @@ class Record:
         row = self._rows().get(target.name, [])
         return self.is_clean and row[1:2] == [self.commit] and row[-1] == "none"
 
+    def knows(self, target):
+        return target.name in self._rows()
+
     def add(self, target):
         if not self.is_clean:
             return
@@ -165,19 +170,49 @@ class Record:
         return {row[0]: row for row in rows}
 
 
-def run_long(targets, record):
+class Progress:
+    """What targets have used and tried so far on the same sources, so that a run that was cut off goes on."""
+
+    def __init__(self, path, commit):
+        self._path, self._commit = path, commit
+        try:
+            with open(path, encoding="utf-8") as file:
+                state = json.load(file)
+        except (OSError, ValueError):
+            state = {}
+        self._targets = state["targets"] if state.get("commit") == commit else {}
+        self._lock = threading.Lock()
+
+    def resume(self, target):
+        target.cpu_seconds, target.executions = self._targets.get(target.name, (0.0, 0))
+
+    def save(self, target):
+        partial = f"{self._path}.new"
+        with self._lock:
+            self._targets[target.name] = (target.cpu_seconds, target.executions)
+            with open(partial, "w", encoding="utf-8") as file:
+                json.dump({"commit": self._commit, "targets": self._targets}, file)
+            os.replace(partial, self._path)
+
+
+def run_long(targets, record, progress):
     minutes = float(os.environ.get("LAYOVER_FUZZ_MINUTES", "30"))
     print(f"  {minutes:g} minutes of CPU time for each target")
     if not record.is_clean:
         print(f"  results are not recorded: {', '.join(FUZZED)} have changes that are not committed")
-    due = [target for target in targets if not record.has(target)]
+    # Those first that never had their time.
+    due = sorted((target for target in targets if not record.has(target)), key=record.knows)
     for target in targets:
         if target not in due:
             print(f"  ok      {target.name:<18} recorded for {record.commit} in docs/fuzzing.md")
 
     def run(target):
+        if record.is_clean:
+            progress.resume(target)
         while target.status == 0 and (left := minutes * 60 - target.cpu_seconds) > 0:
             target.run(random_seed(), max(1, min(ROUND_SECONDS, round(left))))
+            if target.status == 0:
+                progress.save(target)
         return target
 
     passed = [True] * (len(targets) - len(due))
@@ -194,7 +229,11 @@ def main():
     is_long = length == "long"
     corpora = os.path.join(root, "build", "fuzz-corpora") if is_long else os.path.join(results, "corpora")
     targets = targets_of(root, results, corpora)
-    passed = run_long(targets, Record(root)) if is_long else run_short(targets)
+    if is_long:
+        record = Record(root)
+        passed = run_long(targets, record, Progress(os.path.join(root, "build", "fuzz-runs.json"), record.commit))
+    else:
+        passed = run_short(targets)
     if not targets:
         print("  build/asan has no fuzz targets; to get them: cmake --preset asan -DLAYOVER_FUZZ=ON")
         passed = [False]
