@@ -157,22 +157,11 @@ net::Task<void> send_not_modified(Exchange& exchange, const oci::Digest& digest,
   co_await exchange.send_head(std::move(head), false);
 }
 
-/// The answer to HEAD.
-net::Task<void> send_description(Exchange& exchange, const oci::Digest& digest, CacheResult how,
-                                 std::string_view media_type, Bytes size) {
-  if (is_known_to_client(exchange.request(), digest)) {
-    co_await send_not_modified(exchange, digest, how);
-    co_return;
-  }
-  net::ResponseHead head = manifest_head(exchange, 200, digest, how, oci::strip_parameters(media_type));
-  head.add("Content-Length", size.count);
-  co_await exchange.send_head(std::move(head), false);
-}
-
-/// How the answer to a tag came about: the tag's part and the manifest's.
-CacheResult combined(const ResolvedTag& resolved, CacheResult manifest) {
-  if (resolved.how == CacheResult::kStale || manifest == CacheResult::kStale) return CacheResult::kStale;
-  return manifest == CacheResult::kHit ? resolved.how : manifest;
+/// How an answer came about: the tag's part, if there was one, and the manifest's.
+CacheResult combined(const ResolvedTag* resolved, CacheResult manifest) {
+  if (resolved == nullptr) return manifest;
+  if (resolved->how == CacheResult::kStale || manifest == CacheResult::kStale) return CacheResult::kStale;
+  return manifest == CacheResult::kHit ? resolved->how : manifest;
 }
 
 /// Whether the tag led to what was known already, with nothing to be written down.
@@ -185,6 +174,16 @@ net::Task<Result<std::optional<cache::Described>>> describe(Exchange& exchange, 
                                                             const ResolvedTag* resolved,
                                                             const oci::Digest& digest, Deadline deadline) {
   cache::LoopCache& cache = exchange.context().cache;
+  if (is_known_answer(resolved)) {
+    // Most requests end here: nobody has to be asked.
+    const auto stored = cache.find_granted(target.scope, digest, cache::ContentKind::kManifest,
+                                           target.registry->settings().times);
+    if (stored && oci::is_manifest(stored->grant->media_type)) {
+      co_return cache::Described{.how = combined(resolved, CacheResult::kHit),
+                                 .media_type = stored->grant->media_type,
+                                 .size = stored->content->size};
+    }
+  }
   const bool is_stored = cache.holds(target.scope, digest, cache::ContentKind::kManifest);
   if (resolved != nullptr && !is_stored) {
     const TagAnswer& answer = resolved->answer;
@@ -198,22 +197,13 @@ net::Task<Result<std::optional<cache::Described>>> describe(Exchange& exchange, 
   if (!described) co_return std::unexpected(described.error());
   if (!described->size || !oci::is_manifest(described->media_type))
     co_return std::optional<cache::Described>();
-  if (resolved != nullptr) described->how = combined(*resolved, described->how);
+  described->how = combined(resolved, described->how);
   co_return std::optional(std::move(*described));
 }
 
 /// The answer to HEAD; false where it takes the manifest itself to give one.
 net::Task<Result<bool>> answer_head(Exchange& exchange, const Target& target, ResolvedTag* resolved,
                                     const oci::Digest& digest, Deadline deadline) {
-  if (is_known_answer(resolved)) {
-    const auto stored = exchange.context().cache.find_granted(
-        target.scope, digest, cache::ContentKind::kManifest, target.registry->settings().times);
-    if (stored && oci::is_manifest(stored->grant->media_type)) {
-      const CacheResult how = resolved != nullptr ? resolved->how : CacheResult::kHit;
-      co_await send_description(exchange, digest, how, stored->grant->media_type, stored->content->size);
-      co_return true;
-    }
-  }
   auto described = co_await describe(exchange, target, resolved, digest, deadline);
   if (!described) co_return std::unexpected(described.error());
   if (!*described) co_return false;
@@ -221,7 +211,14 @@ net::Task<Result<bool>> answer_head(Exchange& exchange, const Target& target, Re
     exchange.context().cache.remember_tag(std::move(*resolved->record));
   }
   const cache::Described& found = **described;
-  co_await send_description(exchange, digest, found.how, found.media_type, *found.size);
+  if (is_known_to_client(exchange.request(), digest)) {
+    co_await send_not_modified(exchange, digest, found.how);
+    co_return true;
+  }
+  net::ResponseHead head =
+      manifest_head(exchange, 200, digest, found.how, oci::strip_parameters(found.media_type));
+  head.add("Content-Length", found.size->count);
+  co_await exchange.send_head(std::move(head), false);
   co_return true;
 }
 
@@ -244,9 +241,8 @@ net::Task<bool> answer_from_memory(Exchange& exchange, const Target& target, con
                                                         target.registry->settings().times);
   if (!small) co_return false;
   const std::string& bytes = *small->bytes();
-  const CacheResult how = resolved != nullptr ? resolved->how : CacheResult::kHit;
-  co_await send_manifest(exchange, digest, how, oci::choose_content_type(small->grant->media_type, bytes),
-                         bytes);
+  co_await send_manifest(exchange, digest, combined(resolved, CacheResult::kHit),
+                         oci::choose_content_type(small->grant->media_type, bytes), bytes);
   co_return true;
 }
 
@@ -260,8 +256,8 @@ net::Task<Result<void>> answer(Exchange& exchange, const Target& target, Resolve
   if (co_await answer_from_memory(exchange, target, resolved, digest)) co_return Result<void>();
   auto manifest = co_await fetch(exchange, content_request(exchange, target, digest, resolved), deadline);
   if (!manifest) co_return std::unexpected(manifest.error());
-  const CacheResult how = resolved != nullptr ? combined(*resolved, manifest->how) : manifest->how;
-  co_await send_manifest(exchange, digest, how, manifest->media_type, manifest->bytes);
+  co_await send_manifest(exchange, digest, combined(resolved, manifest->how), manifest->media_type,
+                         manifest->bytes);
   co_return Result<void>();
 }
 
