@@ -93,7 +93,22 @@ class NginxContender(Contender):
         self._nginx.stop()
 
 
-class RegistryContender(Contender):
+class ProcessContender(Contender):
+    """A server that is one process, started by `command` and ended with the contender."""
+
+    def __init__(self, name, port, command, log, env=None, patience=10.0):
+        self._process = Process(command, log, env=env)
+        self._process.wait_until(lambda: accepts_connections(port), f"{name} listens", patience)
+        super().__init__(name, port)
+
+    def pids(self):
+        return [self._process.pid]
+
+    def stop(self):
+        self._process.stop()
+
+
+class RegistryContender(ProcessContender):
     """The CNCF registry as Debian has it, in proxy mode; one thread runs Go code at a time."""
 
     def __init__(self, directory, origin):
@@ -101,24 +116,16 @@ class RegistryContender(Contender):
         port = free_port()
         config = directory / "registry.yml"
         config.write_text(REGISTRY_PROXY.format(directory=directory, port=port, upstream=origin.url))
-        self._process = Process(["docker-registry", "serve", config], directory / "registry.log",
-                                env={"OTEL_TRACES_EXPORTER": "none", "GOMAXPROCS": "1"})
-        self._process.wait_until(lambda: accepts_connections(port), "the registry listens")
         self._storage = directory / "storage"
-        super().__init__("docker-registry", port)
-
-    def pids(self):
-        return [self._process.pid]
+        super().__init__("docker-registry", port, ["docker-registry", "serve", config], directory / "registry.log",
+                         env={"OTEL_TRACES_EXPORTER": "none", "GOMAXPROCS": "1"})
 
     def settle(self):
         uploads = "docker/registry/v2/repositories/*/*/_uploads/*"
         wait_until(lambda: not any(self._storage.glob(uploads)), "the registry has stored what it fetched", 60)
 
-    def stop(self):
-        self._process.stop()
 
-
-class BareLoop(Contender):
+class BareLoop(ProcessContender):
     """programs/bare_loop.c: sends the answer that `like` gives for a path, whatever it is asked."""
     NAME = "bare epoll loop"
 
@@ -127,15 +134,7 @@ class BareLoop(Contender):
         port = free_port()
         answer = directory / "answer"
         answer.write_bytes(_raw_answer(f"{like.base}/{path}", method))
-        self._process = Process([program("bare_loop"), port, answer], directory / "bare_loop.log")
-        self._process.wait_until(lambda: accepts_connections(port), "the bare loop listens")
-        super().__init__(self.NAME, port)
-
-    def pids(self):
-        return [self._process.pid]
-
-    def stop(self):
-        self._process.stop()
+        super().__init__(self.NAME, port, [program("bare_loop"), port, answer], directory / "bare_loop.log")
 
 
 def _raw_answer(url, method):

@@ -5,8 +5,8 @@ import os
 import shutil
 from pathlib import Path
 
-from tests.bench.contenders import Contender
-from tests.support.processes import Process, accepts_connections, free_port
+from tests.bench.contenders import ProcessContender
+from tests.support.processes import free_port
 
 SQUID = """http_port 127.0.0.1:{port} accel defaultsite=127.0.0.1:{upstream} no-vhost
 cache_peer 127.0.0.1 parent {upstream} 0 no-query no-digest originserver
@@ -25,27 +25,23 @@ shutdown_lifetime 0 seconds
 """
 
 
-class VarnishContender(Contender):
+class VarnishContender(ProcessContender):
     """Content in memory; one pool of threads, one of which serves a connection at a time."""
 
     def __init__(self, directory, origin):
         directory.mkdir(parents=True, exist_ok=True)
         port = free_port()
-        self._process = Process(["/usr/sbin/varnishd", "-F", "-j", "none", "-n", directory, "-t", "86400",
-                                 "-a", f"127.0.0.1:{port}", "-b", f"127.0.0.1:{origin.port}", "-s", "malloc,1G",
-                                 "-p", "thread_pools=1", "-p", "thread_pool_min=100"], directory / "varnishd.log")
-        self._process.wait_until(lambda: accepts_connections(port), "varnish listens", 30)
-        super().__init__("varnish", port)
+        command = ["/usr/sbin/varnishd", "-F", "-j", "none", "-n", directory, "-t", "86400",
+                   "-a", f"127.0.0.1:{port}", "-b", f"127.0.0.1:{origin.port}", "-s", "malloc,1G",
+                   "-p", "thread_pools=1", "-p", "thread_pool_min=100"]
+        super().__init__("varnish", port, command, directory / "varnishd.log", patience=30)
 
     def pids(self):
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         return [self._process.pid, *map(int, children)]
 
-    def stop(self):
-        self._process.stop()
 
-
-class SquidContender(Contender):
+class SquidContender(ProcessContender):
     """One worker, content in memory."""
 
     def __init__(self, directory, origin):
@@ -56,12 +52,4 @@ class SquidContender(Contender):
         if os.geteuid() == 0:  # it gives up root's rights for this user's
             shutil.chown(directory, "proxy", "proxy")
             directory.parent.chmod(0o755)
-        self._process = Process(["/usr/sbin/squid", "-N", "-f", config], directory / "squid.log")
-        self._process.wait_until(lambda: accepts_connections(port), "squid listens", 30)
-        super().__init__("squid", port)
-
-    def pids(self):
-        return [self._process.pid]
-
-    def stop(self):
-        self._process.stop()
+        super().__init__("squid", port, ["/usr/sbin/squid", "-N", "-f", config], directory / "squid.log", patience=30)
