@@ -2,7 +2,8 @@
 
 Catch2 binaries (unit_*, integration*) are run one for each processor at a time and counted by test case; FILTER
 goes to them. Fuzz targets are left to fuzz.py; everything else that is registered goes through ctest. Reports and
-output go to RESULTS, the tally beside it. A binary that crashes, hangs or leaves a sanitizer report counts as a failure whatever its cases say.
+output go to RESULTS, the tally beside it. A binary that crashes, hangs or leaves a sanitizer report counts as a
+failure whatever its cases say.
 """
 
 import concurrent.futures
