@@ -22,16 +22,23 @@ def wait_until(is_so, what, timeout=10.0, every=0.01):
         time.sleep(every)
 
 
+_given_ports = set()
+
+
 def free_port():
-    """A port nobody listens on, from below the range that outgoing connections take theirs from."""
+    """A port nobody listens on, from below the range that outgoing connections take theirs from; never the same
+    one twice, since who asked first may not listen yet."""
     while True:
         port = random.SystemRandom().randrange(15000, 32000)
+        if port in _given_ports:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return port
+        _given_ports.add(port)
+        return port
 
 
 def accepts_connections(port):
