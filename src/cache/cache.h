@@ -23,6 +23,7 @@
 #include "cache/index_writer.h"
 #include "cache/left_overs.h"
 #include "cache/open_files.h"
+#include "cache/prefetch.h"
 #include "cache/reader.h"
 #include "cache/recent_look_ups.h"
 #include "cache/source.h"
@@ -31,6 +32,7 @@
 #include "config/settings.h"
 #include "metrics/metrics.h"
 #include "net/keyed_table.h"
+#include "net/single_flight.h"
 #include "net/task.h"
 #include "net/task_group.h"
 
@@ -109,6 +111,22 @@ class Cache {
     std::chrono::seconds pause;
   };
 
+  /// A question upstream whether a scope may read content.
+  struct Question {
+    Scope scope;
+    oci::Digest digest;
+    ContentKind kind;
+    Fallback fallback;
+
+    friend bool operator==(const Question&, const Question&) = default;
+  };
+  struct QuestionHash {
+    std::size_t operator()(const Question& question) const noexcept {
+      return std::hash<oci::Digest>{}(question.digest);
+    }
+  };
+  using Questions = net::SingleFlight<Question, SourceHead, QuestionHash>;
+
   /// Tags whose content has not been asked for yet.
   struct PendingTags {
     std::vector<PutTag> tags;
@@ -131,8 +149,10 @@ class Cache {
   Committer committer_;
   LeftOvers left_overs_;
   ExtraStreams extra_streams_;
+  PrefetchSlots prefetch_slots_;
   StoreHealth store_health_;
   net::KeyedTable<FillKey, FillState, FillKeyHash> fills_;
+  Questions questions_;
   net::KeyedTable<FillKey, Distrust, FillKeyHash> distrusted_;
   net::KeyedTable<FillKey, PendingTags, FillKeyHash> pending_tags_;
 };
@@ -153,6 +173,17 @@ class LoopCache {
   net::Task<Result<Opened>> open(ContentRequest request, Deadline deadline);
   /// For HEAD: never starts a download.
   net::Task<Result<Described>> describe(ContentRequest request, Deadline deadline);
+
+  /// Downloads what a client is about to ask for, and ends with that download; at once where it is here or on
+  /// its way. Nobody gets a right to the content by it. Ends early, keeping what there is for the next
+  /// download, where `prefetch` says so. How it ended; nothing where there was no reason to begin.
+  net::Task<std::optional<metrics::PrefetchResult>> download_ahead(ContentRequest request,
+                                                                   std::shared_ptr<Prefetch> prefetch);
+  /// Whether the registry has delivered this content, and it is stored.
+  bool has_content(const oci::RegistryName& registry, const oci::Digest& digest);
+  PrefetchSlots& prefetch_slots() { return cache_.prefetch_slots_; }
+  /// 0: no limit.
+  Bytes max_object() const { return cache_.budget_.limits().max_object; }
 
   /// Stored content that may be answered without asking anybody, since the scope's right to it was confirmed
   /// within grant_ttl; null where open() and describe() have to find out.
@@ -196,6 +227,7 @@ class LoopCache {
                                         Deadline deadline);
   net::Task<Result<SourceHead>> ask_source(const ContentRequest& request, const Stored& stored,
                                            Deadline deadline);
+  net::Task<Result<SourceHead>> ask_once(const ContentRequest& request, Fallback fallback, Deadline deadline);
 
   net::Task<Result<std::optional<Opened>>> open_stored(const ContentRequest& request,
                                                        std::shared_ptr<const Stored> stored,
@@ -210,6 +242,8 @@ class LoopCache {
   Result<void> check_distrust(const FillKey& key) const;
   void note_mismatch(const FillKey& key, bool is_registry_to_blame);
   PutGrant grant_of(const ContentRequest& request, std::string media_type) const;
+
+  metrics::PrefetchResult result_of(const FillState& fill) const;
 
   class Ending;
   net::Task<void> run_fill_body(std::shared_ptr<FillState> state, std::shared_ptr<Source> source,

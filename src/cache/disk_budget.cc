@@ -113,6 +113,34 @@ net::Task<Result<void>> DiskBudget::reserve(Reservation& reservation, Bytes size
   }
 }
 
+net::Task<Result<void>> DiskBudget::reserve_spare(Reservation& reservation, Bytes size) {
+  if (size <= reservation.size()) co_return Result<void>{};
+  if (size.count > kMostAtOnce) co_return refuse(size, "no disk has it");
+  if (must_refresh()) {
+    auto refreshed = co_await net::offload(net::Work::kDisk, [this] { return refresh(); });
+    (void)refreshed;  // where it fails, writing will tell
+  }
+  if (try_grow_spare(reservation, size.count - reservation.size().count)) co_return Result<void>{};
+  pressure_->notify();
+  co_return refuse(size, "nothing is evicted for what no client has asked for");
+}
+
+bool DiskBudget::try_grow_spare(Reservation& reservation, std::uint64_t more) {
+  const std::lock_guard lock(mutex_);
+  if (!waiting_.empty() || verdict_locked(reservation, more, nullptr) != Verdict::kGranted) return false;
+  if (max_size() > 0 && used_locked() + more > max_size() - low_water_gap() / 2) return false;
+  grow_locked(reservation, more);
+  return true;
+}
+
+void DiskBudget::grow_locked(Reservation& reservation, std::uint64_t more) {
+  reserved_ += more;
+  unwritten_ += more;
+  granted_ever_ += more;
+  disk_room_ -= static_cast<std::int64_t>(more);
+  reservation.size_ += more;
+}
+
 DiskBudget::Verdict DiskBudget::try_grow(Reservation& reservation, std::uint64_t more,
                                          const WaitingEntry* own) {
   bool is_above_high_water = false;
@@ -120,13 +148,8 @@ DiskBudget::Verdict DiskBudget::try_grow(Reservation& reservation, std::uint64_t
     const std::lock_guard lock(mutex_);
     const Verdict verdict = verdict_locked(reservation, more, own);
     if (verdict != Verdict::kGranted) return verdict;
-    reserved_ += more;
-    unwritten_ += more;
-    granted_ever_ += more;
-    disk_room_ -= static_cast<std::int64_t>(more);
-    reservation.size_ += more;
-    const std::uint64_t limit = max_size();
-    is_above_high_water = limit > 0 && used_locked() > limit - low_water_gap() / 2;
+    grow_locked(reservation, more);
+    is_above_high_water = is_above_high_water_locked();
   }
   if (is_above_high_water) pressure_->notify();
   return Verdict::kGranted;
@@ -211,7 +234,12 @@ SpaceDemand DiskBudget::demand() {
       excess = std::max(excess, static_cast<std::uint64_t>(missing));
     }
   }
-  return {.excess = Bytes{excess}, .is_urgent = is_passed || !waiting_.empty(), .epoch = epoch_};
+  const bool is_urgent = is_passed || !waiting_.empty();
+  is_making_room_ = excess > 0 && (is_making_room_ || is_urgent || is_above_high_water_locked());
+  return {.excess = Bytes{excess},
+          .is_urgent = is_urgent,
+          .is_spare = excess > 0 && !is_making_room_,
+          .epoch = epoch_};
 }
 
 // Where all of them could not fit at once, room for half the limit will do for a start.

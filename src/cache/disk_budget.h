@@ -35,6 +35,7 @@ struct SpaceLimits {
 struct SpaceDemand {
   Bytes excess;            // to be removed; 0 where all is well
   bool is_urgent = false;  // somebody waits, or the limit is passed: young content has to go too
+  bool is_spare = false;   // for what no client has asked for: only what is of no use has to go
   std::uint64_t epoch = 0;
 };
 
@@ -50,6 +51,9 @@ class DiskBudget {
   /// where eviction cannot make that room; kTooLarge, of ourselves, where an empty cache had none. Loop
   /// thread; the owner of the task owns the reservation.
   net::Task<Result<void>> reserve(Reservation& reservation, Bytes size, Deadline deadline);
+  /// The same for what nobody waits for: where that does not fit without evicting anything, it is kNoSpace at
+  /// once. What was not used for a day then makes room for the next.
+  net::Task<Result<void>> reserve_spare(Reservation& reservation, Bytes size);
   /// Counts bytes that are on the disk already and that the index counts no more in a moment.
   Reservation hold(Bytes bytes);
   /// What a download of unknown size should have reserved when it needs `needed` bytes now.
@@ -94,6 +98,8 @@ class DiskBudget {
 
   /// `own` is the reservation's entry among those that wait, if it has one.
   Verdict try_grow(Reservation& reservation, std::uint64_t more, const WaitingEntry* own);
+  bool try_grow_spare(Reservation& reservation, std::uint64_t more);
+  void grow_locked(Reservation& reservation, std::uint64_t more);
   bool must_refresh() const;
   bool refresh();
   void give_back(std::uint64_t bytes, std::uint64_t unwritten);
@@ -106,6 +112,9 @@ class DiskBudget {
   std::uint64_t max_size() const { return max_size_.load(std::memory_order_relaxed); }
   std::uint64_t min_free() const { return min_free_.load(std::memory_order_relaxed); }
   std::uint64_t low_water_gap() const { return max_size() / 20; }
+  bool is_above_high_water_locked() const {
+    return max_size() > 0 && used_locked() > max_size() - low_water_gap() / 2;
+  }
 
   FileSystem& files_;
   const Index& index_;
@@ -126,7 +135,8 @@ class DiskBudget {
   std::uint64_t next_waiting_ = 0;
   std::uint64_t epoch_ = 0;
   bool is_exhausted_ = false;
-  std::int64_t disk_room_ = 0;  // what may still be promised before min_free is touched
+  bool is_making_room_ = false;  // for downloads that clients wait for, until the low water is reached
+  std::int64_t disk_room_ = 0;   // what may still be promised before min_free is touched
   Deadline::Clock::time_point refreshed_{};
   std::uint64_t unlinked_ = 0;  // evicted a moment ago, perhaps not free yet
   Deadline::Clock::time_point unlinked_at_{};

@@ -20,6 +20,8 @@ constexpr std::size_t kBatch = 32;
 constexpr std::size_t kDraws = 16;
 /// What came or was used this recently stays while nobody waits for room.
 constexpr std::chrono::seconds kYoung{60};
+/// What was used this recently stays where nobody has even asked for what the room would be for.
+constexpr std::chrono::hours kOfUse{24};
 
 constexpr std::chrono::minutes kBetweenOldLeftOvers{10};
 
@@ -35,12 +37,17 @@ struct Victim {
 /// Shared with the jobs on the pool, which may outlive the task.
 using Victims = std::shared_ptr<std::vector<Victim>>;
 
+bool is_spared(const ContentRecord& record, const SpaceDemand& demand, WallTime now) {
+  if (demand.is_urgent) return false;
+  return record.used + (demand.is_spare ? std::chrono::seconds(kOfUse) : kYoung) > now;
+}
+
 Victims claim_victims(Cache& cache, EvictionPolicy& policy, const SpaceDemand& demand) {
   auto victims = std::make_shared<std::vector<Victim>>();
   Bytes sum;
   for (const ContentEntry& entry : policy.choose(cache.index())) {
     if (sum >= demand.excess) break;
-    if (!demand.is_urgent && entry.record.used + kYoung > cache.clock().wall_now()) continue;
+    if (is_spared(entry.record, demand, cache.clock().wall_now())) continue;
     auto claim = cache.directory().claims().try_claim(entry.digest);
     if (!claim) continue;  // it is being replaced
     const auto record = cache.index().find(entry.digest);
@@ -85,7 +92,7 @@ net::Task<void> evict_as_demanded(Cache& cache, std::shared_ptr<EvictionPolicy> 
   for (;;) {
     const SpaceDemand demand =
         co_await net::offload(net::Work::kDisk, [&cache] { return cache.budget().demand(); });
-    if (demand.excess.count > 0 || demand.is_urgent) {
+    if ((demand.excess.count > 0 && !demand.is_spare) || demand.is_urgent) {
       const Bytes dropped = co_await net::offload(net::Work::kDisk, [&cache, demand] {
         return cache.left_overs().drop(std::max(demand.excess, Bytes{1}));
       });

@@ -244,14 +244,12 @@ net::Task<Result<FillFetcher::Received>> FillFetcher::receive(FillPlan::Handle p
 
 net::Task<void> FillFetcher::tend() {
   const bool may_be_worth_more = plan_.size()->count >= kWorthPieces;
-  auto next_sample = Deadline::after(StreamTuner::kInterval);
+  auto next_sample = Deadline::after({});
   while (takes_ranges_ && !is_whole() && !failure_) {
     const auto seen = state_.wanted().version();
     spawn_for_readers();
     if (may_be_worth_more && next_sample.has_passed()) {
-      const std::uint64_t missing = plan_.size()->count - plan_.received();
-      target_ = tuner_.sample(plan_.received(), missing, Deadline::Clock::now());
-      spawn_for_speed();
+      if (!state_.is_unasked()) spawn_for_speed();
       next_sample = Deadline::after(StreamTuner::kInterval);
     }
     auto changed =
@@ -267,6 +265,8 @@ void FillFetcher::spawn_for_readers() {
 }
 
 void FillFetcher::spawn_for_speed() {
+  const std::uint64_t missing = plan_.size()->count - plan_.received();
+  target_ = tuner_.sample(plan_.received(), missing, Deadline::Clock::now());
   while (workers_ < target_) {
     const auto request = piece();
     if (!request || !spawn(*request)) return;

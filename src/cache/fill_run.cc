@@ -68,7 +68,11 @@ net::Task<Result<void>> FillRun::download(Deadline first_byte) {
   if (!opened) co_return std::unexpected(opened.error());
   const SourceHead head = (*opened)->head();
   if (auto problem = find_size_problem(head)) co_return std::unexpected(*problem);
+  if (state_->is_unasked()) {
+    if (auto fits = check_prefetch(head); !fits) co_return fits;
+  }
   auto prepared = co_await prepare(head.size, first_byte);
+  if (!prepared && prepared.error().code() == ErrorCode::kCancelled) co_return prepared;
   if (!prepared) {
     if (head.begin == 0) *hand_over_ = {.source = source_, .stream = std::move(*opened)};
     co_await end_uncached(prepared.error());
@@ -126,10 +130,9 @@ void FillRun::take_over(LeftOver left_over) {
 }
 
 net::Task<Result<void>> FillRun::prepare(std::optional<Bytes> size, Deadline first_byte) {
-  DiskBudget& budget = committer_.budget();
   if (auto allowed = check_limit(size.value_or(Bytes{})); !allowed) co_return allowed;
-  auto reserved = co_await budget.reserve(reserved_, size.value_or(budget.ahead_of(Bytes{0})),
-                                          earlier(first_byte, Deadline::after(kSpacePatience)));
+  auto reserved = co_await reserve(size.value_or(committer_.budget().ahead_of(Bytes{0})),
+                                   earlier(first_byte, Deadline::after(kSpacePatience)));
   if (!reserved) co_return reserved;
   co_return co_await open_file();
 }
@@ -235,9 +238,28 @@ net::Task<Result<void>> FillRun::reserve_for(const std::vector<Chunk>& chunks) {
   for (const Chunk& chunk : chunks) needed = std::max(needed, chunk.range().end);
   if (auto allowed = check_limit(Bytes{needed}); !allowed) co_return allowed;
   if (needed <= reserved_.size().count) co_return Result<void>{};
-  DiskBudget& budget = committer_.budget();
-  const Bytes size = budget.ahead_of(Bytes{needed});
-  co_return co_await budget.reserve(reserved_, size, Deadline::after(kSpacePatience));
+  co_return co_await reserve(committer_.budget().ahead_of(Bytes{needed}), Deadline::after(kSpacePatience));
+}
+
+// A prefetch takes no room from others, unless a client asks for it in the meantime.
+net::Task<Result<void>> FillRun::reserve(Bytes size, Deadline deadline) {
+  if (state_->is_unasked()) {
+    auto spare = co_await committer_.budget().reserve_spare(reserved_, size);
+    if (spare) co_return spare;
+    if (state_->give_up()) {
+      co_return std::unexpected(Error(ErrorCode::kCancelled, ErrorSource::kClient, spare.error().describe()));
+    }
+  }
+  co_return co_await committer_.budget().reserve(reserved_, size, deadline);
+}
+
+// What a manifest says of a size is its author's word: a prefetch goes by it and brings no more.
+Result<void> FillRun::check_prefetch(const SourceHead& head) {
+  const bool is_as_expected = head.size && *head.size == state_->prefetch()->size();
+  if (is_as_expected || !state_->give_up()) return {};
+  return failure(
+      ErrorCode::kCancelled, ErrorSource::kClient,
+      fmt::format("the manifest gives {} another size than upstream", state_->key().digest.to_string()));
 }
 
 net::Task<Result<void>> FillRun::store(std::vector<Chunk> chunks) {

@@ -71,10 +71,12 @@ class FillRun {
   void keep();
   net::Task<Result<void>> store_all();
   net::Task<Result<void>> reserve_for(const std::vector<Chunk>& chunks);
+  net::Task<Result<void>> reserve(Bytes size, Deadline deadline);
   net::Task<Result<void>> store(std::vector<Chunk> chunks);
   Result<void> verify();
   net::Task<void> end_uncached(Error reason);
   Result<void> check_limit(Bytes size) const;
+  Result<void> check_prefetch(const SourceHead& head);
   std::optional<Error> find_size_problem(const SourceHead& head) const;
 
   std::shared_ptr<FillState> state_;

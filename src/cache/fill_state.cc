@@ -20,9 +20,13 @@ Error wrong_digest(const FillKey& key, const oci::Digest& found) {
                       key.digest.to_string(), found.to_string())};
 }
 
-FillState::FillState(FillKey key, Scope leader, ContentKind kind)
-    : key_(std::move(key)), leader_(std::move(leader)), kind_(kind) {
-  admitted_.emplace(leader_, kind_);
+FillState::FillState(FillKey key, Scope leader, ContentKind kind, std::shared_ptr<Prefetch> prefetch)
+    : key_(std::move(key)),
+      leader_(std::move(leader)),
+      kind_(kind),
+      prefetch_(std::move(prefetch)),
+      progress_(prefetch_ ? prefetch_->signal() : std::make_shared<net::Signal>()) {
+  if (!prefetch_) admitted_.emplace(leader_, kind_);
 }
 
 FillView FillState::view() const {
@@ -150,9 +154,12 @@ std::vector<std::uint64_t> FillState::wants() const {
 }
 
 bool FillState::add_reader() {
-  const std::lock_guard lock(mutex_);
-  if (is_given_up_) return false;
-  ++readers_;
+  {
+    const std::lock_guard lock(mutex_);
+    if (is_given_up_) return false;
+    ++readers_;
+  }
+  if (prefetch_) prefetch_->note_asked();
   return true;
 }
 

@@ -19,6 +19,7 @@
 #include "cache/hasher.h"
 #include "cache/index.h"
 #include "cache/index_records.h"
+#include "cache/prefetch.h"
 #include "cache/scope.h"
 #include "net/signal.h"
 
@@ -63,12 +64,17 @@ struct FillView {
 /// Shared (shared_ptr) by the run and its readers on any loop; thread-safe; may die on any thread.
 class FillState {
  public:
-  /// `leader` is the scope under which the download was started, as content of `kind`.
-  FillState(FillKey key, Scope leader, ContentKind kind);
+  /// `leader` is the scope under which the download was started, as content of `kind`. A prefetch admits
+  /// nobody by itself.
+  FillState(FillKey key, Scope leader, ContentKind kind, std::shared_ptr<Prefetch> prefetch = nullptr);
 
   const FillKey& key() const { return key_; }
   const Scope& leader() const { return leader_; }
   ContentKind kind() const { return kind_; }
+  /// Null where a client's request has started it.
+  Prefetch* prefetch() const { return prefetch_.get(); }
+  /// No client has asked for it yet.
+  bool is_unasked() const { return prefetch_ && !prefetch_->is_asked(); }
 
   FillView view() const;
   /// How far the content may be sent from `offset` on: as far as its bytes are there, but for the last of all
@@ -96,8 +102,9 @@ class FillState {
   /// Notes that upstream allows `scope` to read this content; false where the fill takes no more (the
   /// grant is then to be written by the caller).
   bool admit(const Scope& scope, ContentKind kind);
-  /// True where the fill's own download, or a HEAD, has proved that `scope` may read it. The leader
-  /// counts from the start: whether upstream allows it shows before any byte is published.
+  /// True where the download that `scope` asked for, or a HEAD, has proved that it may read it. The leader
+  /// counts from the start, but for a prefetch's: whether upstream allows it shows before any byte is
+  /// published.
   bool is_admitted(const Scope& scope, ContentKind kind) const;
 
   /// A tag that leads to this content: recorded in the same step as the content itself. Too late for that
@@ -125,7 +132,8 @@ class FillState {
   const FillKey key_;
   const Scope leader_;
   const ContentKind kind_;
-  const std::shared_ptr<net::Signal> progress_ = std::make_shared<net::Signal>();
+  const std::shared_ptr<Prefetch> prefetch_;
+  const std::shared_ptr<net::Signal> progress_;
   const std::shared_ptr<net::Signal> wanted_ = std::make_shared<net::Signal>();
 
   mutable std::mutex mutex_;

@@ -42,6 +42,14 @@ Result<UniqueFd> open_file_of(const Directory& directory, const oci::Digest& dig
       fmt::format("{} has {} bytes where the index says {}", path, status->size.count, size.count));
 }
 
+/// The question is nobody's who waits for the answer.
+template <typename Duty>
+net::Task<void> answer_for_all(std::shared_ptr<Source> source, Fallback fallback, Deadline deadline,
+                               Duty duty) {
+  auto head = co_await source->confirm(fallback, deadline);
+  duty.settle(std::move(head));
+}
+
 /// Until those who look for it do not find it any more.
 net::Task<void> wait_for_end(FillState& fill, Deadline deadline) {
   for (;;) {
@@ -184,8 +192,7 @@ net::Task<Result<SourceHead>> LoopCache::ask_source(const ContentRequest& reques
                                                     Deadline deadline) {
   const auto limit =
       stored.grant ? earlier(deadline, Deadline::after(request.times->confirm_timeout)) : deadline;
-  const auto source = request.source();
-  auto head = co_await source->confirm(stored.grant ? Fallback::kStored : Fallback::kNone, limit);
+  auto head = co_await ask_once(request, stored.grant ? Fallback::kStored : Fallback::kNone, limit);
   if (head && head->size && *head->size != stored.content->size) {
     co_return failure(
         ErrorCode::kCorrupt, ErrorSource::kDisk,
@@ -193,6 +200,22 @@ net::Task<Result<SourceHead>> LoopCache::ask_source(const ContentRequest& reques
                     request.digest.to_string(), head->size->count, stored.content->size.count));
   }
   co_return head;
+}
+
+// However many requests of a scope want to know at once, upstream is asked once.
+net::Task<Result<SourceHead>> LoopCache::ask_once(const ContentRequest& request, Fallback fallback,
+                                                  Deadline deadline) {
+  auto head = co_await cache_.questions_.join(
+      {.scope = request.scope, .digest = request.digest, .kind = request.kind, .fallback = fallback},
+      [] { return std::optional<SourceHead>(); },
+      [&](auto duty) { fills_.spawn(answer_for_all(request.source(), fallback, deadline, std::move(duty))); },
+      deadline);
+  const bool is_still_asked =
+      !head && head.error().code() == ErrorCode::kTimeout && head.error().source() == ErrorSource::kSelf;
+  if (!is_still_asked) co_return head;
+  co_return failure(ErrorCode::kTimeout, ErrorSource::kUpstream,
+                    fmt::format("{} took too long to say whether {} may be read",
+                                request.scope.registry.str(), request.digest.to_string()));
 }
 
 PutGrant LoopCache::grant_of(const ContentRequest& request, std::string media_type) const {
@@ -279,6 +302,15 @@ net::Task<Result<std::optional<Opened>>> LoopCache::open_fill(const ContentReque
     return std::make_shared<FillState>(key, request.scope, request.kind);
   });
   if (!fill) co_return std::optional<Opened>();
+  bool was_confirmed = false;
+  const bool is_first = is_new || fill->is_unasked();
+  if (fill->is_unasked() && !fill->is_admitted(request.scope, request.kind)) {
+    // Not its reader yet: the question upstream may need the connection that a prefetch has, which gives way.
+    auto joined = co_await join(request, *fill, deadline);
+    if (!joined) co_return std::unexpected(joined.error());
+    if (!*joined) co_return std::optional<Opened>();
+    was_confirmed = true;
+  }
   if (!fill->add_reader()) {
     co_await wait_for_end(*fill, deadline);
     co_return std::optional<Opened>();
@@ -286,10 +318,9 @@ net::Task<Result<std::optional<Opened>>> LoopCache::open_fill(const ContentReque
   const auto hand_over = is_new ? std::make_shared<HandOver>() : nullptr;
   Reader reader(fill, cache_.metrics_.fill_readers(), own_way(request, hand_over));
   // A verified fill only waits for its commit: whoever comes now is served what is here already.
-  const auto how = is_new                     ? metrics::CacheResult::kMiss
+  const auto how = is_first                   ? metrics::CacheResult::kMiss
                    : fill->view().is_verified ? metrics::CacheResult::kHit
                                               : metrics::CacheResult::kJoined;
-  bool was_confirmed = false;
   if (is_new) {
     for (PutTag& tag : take_pending_tags(key, request.scope)) fill->record_when_stored(std::move(tag));
     // Short of the budget, so that who waits for the first byte hears what the trouble is.
@@ -415,8 +446,7 @@ std::vector<PutTag> LoopCache::take_pending_tags(const FillKey& key, const Scope
 // Lets another scope into a running fill once upstream has said that it may read the content. False
 // where the fill has ended in the meantime; the grant is then written, so that the next look finds it.
 net::Task<Result<bool>> LoopCache::join(const ContentRequest& request, FillState& fill, Deadline deadline) {
-  const auto source = request.source();
-  auto head = co_await source->confirm(Fallback::kNone, deadline);
+  auto head = co_await ask_once(request, Fallback::kNone, deadline);
   if (!head) {
     if (head.error().is_refusal()) cache_.metrics_.access_denied(metrics::DenialReason::kGrant).add();
     co_return std::unexpected(head.error());

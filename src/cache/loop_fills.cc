@@ -95,10 +95,13 @@ void LoopCache::note_not_downloaded(const FillState& state, Source& source, cons
   }
 }
 
-// With complete_abandoned off, the download is dropped when its last reader has left.
+// With complete_abandoned off, the download is dropped when its last reader has left; a prefetch, where it
+// has none and should end.
 net::Task<Result<void>> LoopCache::download(std::shared_ptr<FillState> state, FillRun& run,
                                             Deadline deadline) {
-  if (cache_.complete_abandoned_.load(std::memory_order_relaxed)) co_return co_await run.download(deadline);
+  const bool is_completed = cache_.complete_abandoned_.load(std::memory_order_relaxed);
+  const Prefetch* const prefetch = state->prefetch();
+  if (is_completed && prefetch == nullptr) co_return co_await run.download(deadline);
 
   std::optional<Result<void>> result;
   net::TaskGroup group(loop_);
@@ -110,11 +113,14 @@ net::Task<Result<void>> LoopCache::download(std::shared_ptr<FillState> state, Fi
   for (;;) {
     const auto seen = state->progress().version();
     if (result) co_return *result;
-    if (state->give_up()) {
-      co_return failure(ErrorCode::kCancelled, ErrorSource::kClient, "every client has left");
+    const bool is_unasked = state->is_unasked();
+    if (is_unasked ? prefetch->should_end() && state->give_up() : !is_completed && state->give_up()) {
+      co_return failure(ErrorCode::kCancelled, ErrorSource::kClient,
+                        is_unasked ? "no client has asked for it" : "every client has left");
     }
-    auto changed = co_await state->progress().changed(seen, Deadline::never());
-    (void)changed;  // without a deadline there is nothing to fail
+    auto changed =
+        co_await state->progress().changed(seen, is_unasked ? prefetch->until() : Deadline::never());
+    (void)changed;  // either way: look again
   }
 }
 

@@ -1,4 +1,4 @@
-// Doubling, and back where that brings too little.
+// In large steps, and back where one brings too little.
 #include "cache/stream_tuner.h"
 
 #include <algorithm>
@@ -12,7 +12,9 @@ namespace {
 constexpr double kWorthwhile = 1.0;
 /// Bytes per second. What holds back a connection that brings more is rather this machine.
 constexpr double kFastEnough = 24.0 * (1U << 20);
-/// Of what twice the streams could bring at best.
+/// Each step takes half a second to prove itself: few large ones are better than many small ones.
+constexpr unsigned kGrowth = 4;
+/// Of what the further streams could bring at best.
 constexpr double kEnoughGain = 0.4;
 /// New streams take some round trips to come up to speed: they are measured from the second interval on.
 constexpr unsigned kWarmUp = 1;
@@ -53,7 +55,7 @@ unsigned StreamTuner::sample(std::uint64_t received, std::uint64_t missing, Dead
   const bool may_grow = is_trial ? target_ == before_ : is_steady();
   if (may_grow && now >= next_trial_ && is_worth_more(average, missing)) {
     rate_before_ = average;
-    target_ = std::min(most_, target_ * 2);
+    target_ = std::min(most_, target_ * kGrowth);
     samples_ = 0;
   }
   return target_;

@@ -14,7 +14,7 @@ namespace layover::cache {
 class StreamTuner {
  public:
   /// How often to call sample().
-  static constexpr std::chrono::milliseconds kInterval{250};
+  static constexpr std::chrono::milliseconds kInterval{200};
 
   explicit StreamTuner(unsigned most);
 

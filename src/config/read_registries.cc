@@ -145,6 +145,7 @@ void read_registry(const Value& value, const ReadContext& context, Registry& reg
               parse_network, registry.allow_addresses);
   }
   section.read("streams", registry.streams, 1U, kMostStreams);
+  section.read("prefetch", registry.prefetch);
   section.read("max_connections", registry.max_connections, 0U, kMostConnections);
   read_times(section, registry.times);
   section.not_supported(

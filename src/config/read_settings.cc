@@ -39,6 +39,7 @@ void read_cache(const Value& value, const ReadContext& context, Cache& cache) {
   }
   section.read("scrub_rate", cache.scrub_rate, Bytes{}, kMostScrubRate);
   section.read("complete_abandoned", cache.complete_abandoned);
+  section.read("prefetch", cache.prefetch);
   section.finish();
 }
 

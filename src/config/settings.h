@@ -39,6 +39,7 @@ struct Cache {
   std::optional<Space> min_free{};      // what the cache leaves to others, as given; see min_free_of()
   Space max_object = Space::share(25);  // of one blob: what is larger is not stored; a share is of max_size
   Bytes scrub_rate = 10_MiB;            // a second, to find stored content that has rotted; 0: none
+  bool prefetch = true;                 // of what a client that pulls an image will ask for
   bool complete_abandoned = true;       // a fill goes on when its last client has left
 
   /// What the cache leaves free on a file system of `total` bytes: as given, else 5 GiB but no more than a
@@ -113,6 +114,7 @@ struct Registry {
   std::vector<oci::Authority> token_realms{};          // see oci::Authority::covers
   std::vector<Network> allow_addresses{};              // where redirects and realms may lead besides public
   unsigned streams = 8;          // at most so many ranges of a blob are downloaded at once
+  bool prefetch = true;          // see Cache::prefetch, which can forbid it
   unsigned max_connections = 0;  // in use at once to its url, and to each mirror; 0: as many as it takes
   Times times{};
 };

@@ -33,6 +33,7 @@ Json show_cache(const Cache& cache) {
   if (cache.min_free) object["min_free"] = to_string(*cache.min_free);
   object["scrub_rate"] = size_text(cache.scrub_rate);
   object["complete_abandoned"] = cache.complete_abandoned;
+  object["prefetch"] = cache.prefetch;
   return object;
 }
 
@@ -80,6 +81,7 @@ Json show_registry(const Registry& registry, const Times& defaults) {
   for (const Network& network : registry.allow_addresses) object["allow_addresses"].push_back(network.text);
   const Registry usual{.name = registry.name};
   if (registry.streams != usual.streams) object["streams"] = registry.streams;
+  if (registry.prefetch != usual.prefetch) object["prefetch"] = registry.prefetch;
   if (registry.max_connections != usual.max_connections) object["max_connections"] = registry.max_connections;
   for (const TimeKey& time : kTimeKeys) {
     const Duration value = registry.times.*time.member;

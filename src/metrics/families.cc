@@ -136,7 +136,10 @@ FillFamilies::FillFamilies(const FamilyContext& context)
     : active(gauge(context, "layover_fills_active", "Downloads into the cache that are running.")),
       readers(gauge(context, "layover_fill_readers", "Clients that read from running downloads.")),
       results(counter(context, "layover_fills_total", "Downloads into the cache that ended.",
-                      {label<FillResult>("result", kFillResults)})) {}
+                      {label<FillResult>("result", kFillResults)})),
+      prefetches(counter(context, "layover_prefetches_total",
+                         "Downloads that ended, of those begun before any client asked for the content.",
+                         {label<PrefetchResult>("result", kPrefetchResults)})) {}
 
 StorageFamilies::StorageFamilies(const FamilyContext& context)
     : evicted_objects(counter(context, "layover_evicted_objects_total", "Contents removed to make room.")),
@@ -175,6 +178,7 @@ std::vector<MetricFamily> Metrics::Families::Collect() const {
                                &fill.active,
                                &fill.readers,
                                &fill.results,
+                               &fill.prefetches,
                                &storage.evicted_objects,
                                &storage.evicted_bytes,
                                &storage.damaged_objects}) {

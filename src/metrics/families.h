@@ -54,6 +54,7 @@ struct FillFamilies {
   Family active;
   Family readers;
   Family results;
+  Family prefetches;
 };
 
 struct StorageFamilies {

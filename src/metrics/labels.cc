@@ -68,6 +68,11 @@ std::string_view to_string(FillResult result) {
   return name_at(kNames, result);
 }
 
+std::string_view to_string(PrefetchResult result) {
+  static constexpr std::string_view kNames[kPrefetchResults] = {"asked", "unasked", "stopped", "failed"};
+  return name_at(kNames, result);
+}
+
 std::string_view to_string(UpstreamReason reason) {
   static constexpr std::string_view kNames[kUpstreamReasons] = {"dns",   "connect",  "tls",    "timeout",
                                                                 "reset", "protocol", "status", "ratelimited"};

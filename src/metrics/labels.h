@@ -15,6 +15,13 @@ enum class CacheResult { kHit, kMiss, kJoined, kStale, kRevalidated, kBypass, kN
 enum class Method { kGet, kHead, kOther };
 enum class Side { kClient, kUpstream };
 enum class FillResult { kCommitted, kMismatch, kShort, kUpstreamError, kDiskError, kAbandoned };
+/// How a download that no client had asked for ended.
+enum class PrefetchResult {
+  kAsked,    // a client asked for it while it ran
+  kUnasked,  // it was complete before any client did
+  kStopped,  // it gave way, found no room, or no client asked in time
+  kFailed,
+};
 enum class UpstreamReason { kDns, kConnect, kTls, kTimeout, kReset, kProtocol, kStatus, kRateLimited };
 /// Why a client was refused by us.
 enum class DenialReason {
@@ -30,6 +37,7 @@ inline constexpr std::size_t kCacheResults = 7;
 inline constexpr std::size_t kMethods = 3;
 inline constexpr std::size_t kSides = 2;
 inline constexpr std::size_t kFillResults = 6;
+inline constexpr std::size_t kPrefetchResults = 4;
 inline constexpr std::size_t kUpstreamReasons = 8;
 inline constexpr std::size_t kDenialReasons = 4;
 
@@ -39,6 +47,7 @@ std::string_view to_string(CacheResult result);
 std::string_view to_string(Method method);
 std::string_view to_string(Side side);
 std::string_view to_string(FillResult result);
+std::string_view to_string(PrefetchResult result);
 std::string_view to_string(UpstreamReason reason);
 std::string_view to_string(DenialReason reason);
 

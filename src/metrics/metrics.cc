@@ -65,6 +65,9 @@ void Metrics::note_ratelimit_remaining(RegistryLabel registry, std::uint32_t req
 Gauge Metrics::fills_active() const { return families_->fill.active.gauge(); }
 Gauge Metrics::fill_readers() const { return families_->fill.readers.gauge(); }
 Counter Metrics::fills(FillResult result) const { return families_->fill.results.counter(result); }
+Counter Metrics::prefetches(PrefetchResult result) const {
+  return families_->fill.prefetches.counter(result);
+}
 
 Counter Metrics::evicted_objects() const { return families_->storage.evicted_objects.counter(); }
 Counter Metrics::damaged_objects() const { return families_->storage.damaged_objects.counter(); }

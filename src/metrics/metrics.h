@@ -76,6 +76,7 @@ class Metrics {
   Gauge fills_active() const;
   Gauge fill_readers() const;
   Counter fills(FillResult result) const;
+  Counter prefetches(PrefetchResult result) const;
   Counter evicted_objects() const;
   Counter damaged_objects() const;
   Counter evicted_bytes() const;

@@ -10,6 +10,7 @@
 #include "proxy/body_sender.h"
 #include "proxy/conditions.h"
 #include "proxy/multipart.h"
+#include "proxy/prefetch.h"
 #include "upstream/content_source.h"
 
 namespace layover::proxy {
@@ -161,6 +162,7 @@ bool must_verify_first(const net::HttpRequest& request, std::optional<Bytes> siz
 /// An error: nothing has been sent.
 net::Task<Result<void>> answer(Exchange& exchange, const Target& target, Deadline deadline) {
   const oci::Digest digest = *target.reference.digest();
+  exchange.context().prefetcher.note_blob(exchange, target, digest);
   const bool is_new_to_client = !is_known_to_client(exchange.request(), digest);
   if (is_new_to_client) {
     // Most requests for small content end here, without any task that could wait.

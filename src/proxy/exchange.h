@@ -39,6 +39,10 @@ class Exchange {
   const Configuration& configuration() const { return *configuration_; }
   const net::HttpRequest& request() const { return request_; }
   bool is_head() const { return request_.is_head(); }
+  /// Nothing where it has no IP address.
+  const std::optional<net::IpAddress>& client() const { return connection_.client(); }
+  /// When the request had been read.
+  Deadline::Clock::time_point started() const { return started_; }
 
   /// What the request turned out to be about; the registry and the repository are those that are meant.
   void set_route(Route route);

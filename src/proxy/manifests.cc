@@ -15,6 +15,7 @@
 #include "oci/manifest.h"
 #include "oci/media_type.h"
 #include "proxy/conditions.h"
+#include "proxy/prefetch.h"
 #include "proxy/tag_resolver.h"
 #include "upstream/content_source.h"
 
@@ -223,12 +224,13 @@ net::Task<Result<bool>> answer_head(Exchange& exchange, const Target& target, Re
 }
 
 /// Whole, or that the client has it.
-net::Task<void> send_manifest(Exchange& exchange, const oci::Digest& digest, CacheResult how,
-                              std::string_view media_type, std::string_view bytes) {
+net::Task<void> send_manifest(Exchange& exchange, const Target& target, const oci::Digest& digest,
+                              CacheResult how, std::string_view media_type, std::string_view bytes) {
   if (is_known_to_client(exchange.request(), digest)) {
     co_await send_not_modified(exchange, digest, how);
     co_return;
   }
+  exchange.context().prefetcher.note_manifest(exchange, target, digest, bytes);
   net::ResponseHead head = manifest_head(exchange, 200, digest, how, media_type);
   co_await exchange.send(std::move(head), bytes);
 }
@@ -241,7 +243,7 @@ net::Task<bool> answer_from_memory(Exchange& exchange, const Target& target, con
                                                         target.registry->settings().times);
   if (!small) co_return false;
   const std::string& bytes = *small->bytes();
-  co_await send_manifest(exchange, digest, combined(resolved, CacheResult::kHit),
+  co_await send_manifest(exchange, target, digest, combined(resolved, CacheResult::kHit),
                          oci::choose_content_type(small->grant->media_type, bytes), bytes);
   co_return true;
 }
@@ -256,7 +258,7 @@ net::Task<Result<void>> answer(Exchange& exchange, const Target& target, Resolve
   if (co_await answer_from_memory(exchange, target, resolved, digest)) co_return Result<void>();
   auto manifest = co_await fetch(exchange, content_request(exchange, target, digest, resolved), deadline);
   if (!manifest) co_return std::unexpected(manifest.error());
-  co_await send_manifest(exchange, digest, combined(resolved, manifest->how), manifest->media_type,
+  co_await send_manifest(exchange, target, digest, combined(resolved, manifest->how), manifest->media_type,
                          manifest->bytes);
   co_return Result<void>();
 }

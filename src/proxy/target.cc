@@ -5,15 +5,18 @@
 
 namespace layover::proxy {
 
+std::string hops_with_us(Exchange& exchange) {
+  std::string hops;
+  for (const std::string_view hop : exchange.request().headers.all("cdn-loop")) {
+    hops += hop;
+    hops += ", ";
+  }
+  return hops + exchange.context().shared.instance;
+}
+
 upstream::Query make_query(Exchange& exchange, std::shared_ptr<const upstream::Registry> registry,
                            const cache::Scope& scope, metrics::Kind kind, std::string path) {
   exchange.note_upstream_asked();
-  std::string cdn_loop;
-  for (const std::string_view hop : exchange.request().headers.all("cdn-loop")) {
-    cdn_loop += hop;
-    cdn_loop += ", ";
-  }
-  cdn_loop += exchange.context().shared.instance;
   return {.registry = std::move(registry),
           .repository = scope.repository,
           .path = std::move(path),
@@ -21,7 +24,7 @@ upstream::Query make_query(Exchange& exchange, std::shared_ptr<const upstream::R
           .is_head = false,
           .accept = {"*/*"},
           .range = {},
-          .cdn_loop = std::move(cdn_loop)};
+          .cdn_loop = hops_with_us(exchange)};
 }
 
 }  // namespace layover::proxy

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "cache/scope.h"
 #include "net/task.h"
@@ -17,6 +18,9 @@ struct Target {
   cache::Scope scope;
   oci::Reference reference;
 };
+
+/// What the request has passed through, and layover itself: the CDN-Loop of what it makes us ask (RFC 8586).
+std::string hops_with_us(Exchange& exchange);
 
 /// A query upstream for a repository, with the hop noted against loops of caches. It is about to be asked:
 /// the request log tells so.

@@ -18,6 +18,7 @@
 #include "net/wait.h"
 #include "proxy/error_answer.h"
 #include "proxy/exchange.h"
+#include "proxy/prefetch.h"
 #include "upstream/client.h"
 
 namespace layover::proxy {
@@ -88,6 +89,7 @@ net::ServerLimits in_a_hurry(net::ServerLimits limits) {
 struct Worker::OnLoop {
   upstream::Client client;
   cache::LoopCache cache;
+  Prefetcher prefetcher;
   net::TaskGroup background;
   WorkerContext context;
   net::TaskGroup connections;
@@ -96,12 +98,14 @@ struct Worker::OnLoop {
   OnLoop(Worker& worker, net::Loop& loop)
       : client(loop, worker.tokens_, worker.shared_.metrics),
         cache(worker.cache_, loop),
+        prefetcher(loop, worker.shared_.pulls, client, cache),
         background(loop),
         context{.shared = worker.shared_,
                 .configuration = counted_alone(std::move(worker.first_configuration_)),
                 .loop = loop,
                 .client = client,
                 .cache = cache,
+                .prefetcher = prefetcher,
                 .background = background},
         connections(loop) {}
 };

@@ -10,6 +10,7 @@
 #include "metrics/request_log.h"
 #include "net/task_group.h"
 #include "proxy/configuration.h"
+#include "proxy/pull_table.h"
 #include "proxy/tag_table.h"
 #include "upstream/client.h"
 
@@ -22,6 +23,7 @@ struct Shared {
   /// This process among caches that may form a chain (RFC 8586): "layover-<random>".
   std::string instance;
   TagTable tags{};
+  PullTable pulls{};
   std::atomic<bool> is_stopping{false};
 };
 
@@ -29,6 +31,8 @@ struct Shared {
 inline metrics::RequestLog* request_log_of(const Shared& shared, const Configuration& configuration) {
   return configuration.settings->log.requests ? shared.request_log : nullptr;
 }
+
+class Prefetcher;
 
 /// One loop's.
 struct WorkerContext {
@@ -38,6 +42,7 @@ struct WorkerContext {
   net::Loop& loop;
   upstream::Client& client;
   cache::LoopCache& cache;
+  Prefetcher& prefetcher;
   /// For work that the request which started it does not wait for, or not alone.
   net::TaskGroup& background;
 };

@@ -20,7 +20,7 @@ class ConnectionLimit::Place {
       std::erase(limit_.waiting_, &waiting_);
       if (!waiting_.has_share) return;
     }
-    limit_.give_back();
+    limit_.give_back(nullptr);
   }
 
   Waiting& waiting() { return waiting_; }
@@ -46,6 +46,7 @@ net::Task<Result<ConnectionLimit::Share>> ConnectionLimit::take(Deadline deadlin
       co_return Share(self);
     }
     waiting_.push_back(&place.waiting());
+    for (cache::Prefetch* prefetch : prefetches_) prefetch->give_way();
   }
   for (;;) {
     auto changed = co_await turn->changed(seen, deadline);
@@ -56,16 +57,30 @@ net::Task<Result<ConnectionLimit::Share>> ConnectionLimit::take(Deadline deadlin
   }
 }
 
+Result<ConnectionLimit::Share> ConnectionLimit::take_spare(std::shared_ptr<cache::Prefetch> prefetch) {
+  const std::lock_guard lock(mutex_);
+  if (taken_ == most_) {
+    return failure(ErrorCode::kCancelled, ErrorSource::kSelf,
+                   fmt::format("all of the {} connections that {} may have are in use", most_, place_));
+  }
+  ++taken_;
+  prefetches_.push_back(prefetch.get());
+  return Share(shared_from_this(), std::move(prefetch));
+}
+
 std::unexpected<Error> ConnectionLimit::refuse() const {
   return failure(ErrorCode::kOverloaded, ErrorSource::kSelf,
                  fmt::format("all of the {} connections that {} may have (max_connections) stayed in use",
                              most_, place_));
 }
 
-void ConnectionLimit::give_back() {
+void ConnectionLimit::give_back(const cache::Prefetch* prefetch) {
   std::shared_ptr<net::Signal> next;
   {
     const std::lock_guard lock(mutex_);
+    // One of them: a download may have several.
+    if (const auto spare = std::ranges::find(prefetches_, prefetch); spare != prefetches_.end())
+      prefetches_.erase(spare);
     if (waiting_.empty()) {
       --taken_;
       return;

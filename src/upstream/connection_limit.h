@@ -7,9 +7,11 @@
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/deadline.h"
 #include "base/error.h"
+#include "cache/prefetch.h"
 #include "net/signal.h"
 #include "net/task.h"
 
@@ -24,17 +26,21 @@ class ConnectionLimit : public std::enable_shared_from_this<ConnectionLimit> {
     Share(Share&& other) noexcept = default;
     Share& operator=(Share&& other) noexcept {
       std::swap(limit_, other.limit_);
+      std::swap(prefetch_, other.prefetch_);
       return *this;
     }
     ~Share() {
-      if (limit_) limit_->give_back();
+      if (limit_) limit_->give_back(prefetch_.get());
     }
 
    private:
     friend class ConnectionLimit;
-    explicit Share(std::shared_ptr<ConnectionLimit> limit) : limit_(std::move(limit)) {}
+    explicit Share(std::shared_ptr<ConnectionLimit> limit,
+                   std::shared_ptr<cache::Prefetch> prefetch = nullptr)
+        : limit_(std::move(limit)), prefetch_(std::move(prefetch)) {}
 
     std::shared_ptr<ConnectionLimit> limit_;
+    std::shared_ptr<cache::Prefetch> prefetch_;
   };
 
   /// `place` is for people.
@@ -42,6 +48,8 @@ class ConnectionLimit : public std::enable_shared_from_this<ConnectionLimit> {
 
   /// Who came first has its turn first. kOverloaded, of ourselves, where that is not by `deadline`.
   net::Task<Result<Share>> take(Deadline deadline);
+  /// One that nobody needs, until somebody does: `prefetch` is told then. kCancelled where there is none now.
+  Result<Share> take_spare(std::shared_ptr<cache::Prefetch> prefetch);
 
  private:
   struct Waiting {
@@ -51,13 +59,14 @@ class ConnectionLimit : public std::enable_shared_from_this<ConnectionLimit> {
   class Place;
 
   std::unexpected<Error> refuse() const;
-  void give_back();
+  void give_back(const cache::Prefetch* prefetch);
 
   const unsigned most_;
   const std::string place_;
   std::mutex mutex_;
   unsigned taken_ = 0;
-  std::deque<Waiting*> waiting_;  // of tasks that wait in take()
+  std::deque<Waiting*> waiting_;              // of tasks that wait in take()
+  std::vector<cache::Prefetch*> prefetches_;  // of spare shares
 };
 
 }  // namespace layover::upstream

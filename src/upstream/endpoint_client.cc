@@ -211,7 +211,8 @@ net::Task<Result<Response>> EndpointClient::send_with(Target endpoint, const Que
                      .authorization = is_own ? authorization : std::string(),
                      .range = query.range,
                      .if_none_match = query.if_none_match,
-                     .cdn_loop = query.cdn_loop};
+                     .cdn_loop = query.cdn_loop,
+                     .prefetch = query.prefetch};
     auto response = co_await exchange(pool_, endpoint, metrics_, std::move(spec), deadline);
     if (!response || !is_redirect(response->info().status)) co_return response;
 

@@ -61,8 +61,10 @@ net::Task<Result<Response>> exchange(ConnectionPool& pool, std::shared_ptr<const
   const auto started = Deadline::Clock::now();
   std::optional<Error> error;
   for (const bool fresh : {false, true}) {
-    auto lease = co_await pool.take(endpoint, spec.url, spec.purpose, fresh, deadline);
+    auto lease = co_await pool.take(endpoint, spec.url, spec.purpose, fresh, spec.prefetch, deadline);
     if (!lease) {
+      const bool gives_way = spec.prefetch && lease.error().code() == ErrorCode::kCancelled;
+      if (gives_way) co_return std::unexpected(lease.error());
       error = lease.error();
       break;
     }

@@ -11,6 +11,7 @@
 
 #include "base/deadline.h"
 #include "base/error.h"
+#include "cache/prefetch.h"
 #include "metrics/metrics.h"
 #include "net/client_connection.h"
 #include "net/task.h"
@@ -25,10 +26,11 @@ struct RequestSpec {
   DestinationPolicy::Purpose purpose = DestinationPolicy::Purpose::kRegistry;
   metrics::Kind kind = metrics::Kind::kOther;
   std::vector<std::string> accept;
-  std::string authorization;  // empty: none
-  std::string range;          // the Range header's value; empty: none
-  std::string if_none_match;  // the If-None-Match header's value; empty: none
-  std::string cdn_loop;       // RFC 8586; empty: none
+  std::string authorization;                    // empty: none
+  std::string range;                            // the Range header's value; empty: none
+  std::string if_none_match;                    // the If-None-Match header's value; empty: none
+  std::string cdn_loop;                         // RFC 8586; empty: none
+  std::shared_ptr<cache::Prefetch> prefetch{};  // see Query
 };
 
 /// An answer whose head has come. Owned by one task; must not outlive the pool it came from.

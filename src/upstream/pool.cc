@@ -34,10 +34,11 @@ Lease::Lease(net::ClientConnection connection, metrics::Gauge open, std::string 
 
 net::Task<Result<Lease>> ConnectionPool::take(std::shared_ptr<const Endpoint> endpoint, net::Url url,
                                               DestinationPolicy::Purpose purpose, bool fresh,
-                                              Deadline deadline) {
+                                              std::shared_ptr<cache::Prefetch> prefetch, Deadline deadline) {
   std::optional<ConnectionLimit::Share> share;
   if (const auto& limit = endpoint->connection_limit()) {
-    auto taken = co_await limit->take(shortly_before(deadline));
+    auto taken = prefetch && !prefetch->is_asked() ? limit->take_spare(std::move(prefetch))
+                                                   : co_await limit->take(shortly_before(deadline));
     if (!taken) co_return std::unexpected(taken.error());
     share.emplace(std::move(*taken));
   }

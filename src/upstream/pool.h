@@ -59,10 +59,11 @@ class ConnectionPool {
   ConnectionPool(net::Loop& loop, metrics::Metrics& metrics) : loop_(loop), metrics_(metrics) {}
 
   /// A connection to the origin of `url` as `endpoint` may reach it, pooled or new, once the endpoint's limit
-  /// allows it. With `fresh`, a new one. Errors of the limit, of dialling, kDenied where the policy forbids
-  /// the address.
+  /// allows it. With `fresh`, a new one. `prefetch` as in Query. Errors of the limit, of dialling, kDenied
+  /// where the policy forbids the address.
   net::Task<Result<Lease>> take(std::shared_ptr<const Endpoint> endpoint, net::Url url,
-                                DestinationPolicy::Purpose purpose, bool fresh, Deadline deadline);
+                                DestinationPolicy::Purpose purpose, bool fresh,
+                                std::shared_ptr<cache::Prefetch> prefetch, Deadline deadline);
   /// Keeps the connection for later if it may be reused.
   void give_back(Lease lease);
   /// Closes what has been idle for long. Called every now and then.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "cache/prefetch.h"
 #include "metrics/labels.h"
 #include "net/client_connection.h"
 #include "oci/reference.h"
@@ -30,6 +31,9 @@ struct Query {
   std::function<Result<void>(const net::ResponseInfo&)> vet{};
   /// Something stored can stand in for the answer: a registry that is known to be down is not waited for.
   bool has_fallback = false;
+  /// For the download that this belongs to, as long as no client has asked for that: it waits for no
+  /// connection, and is told where somebody waits for its own. Null where a client has asked.
+  std::shared_ptr<cache::Prefetch> prefetch{};
   std::string cdn_loop;
 };
 

@@ -87,9 +87,10 @@ def test_each_repository_has_a_token_of_its_own(layover, token_server, site_a, r
 
 
 @pytest.mark.parametrize("announced", [None, 300], ids=["expires-as-announced", "expires-early"])
-def test_a_token_that_ends_in_the_middle_of_a_pull_is_renewed(layover, token_server, upstream, public_image,
-                                                              announced):
+def test_a_token_that_ends_in_the_middle_of_a_pull_is_renewed(start_layover, site_a, token_server, upstream,
+                                                              public_image, announced):
     """Tokens live 2 s, the pull takes longer; whether or not expires_in said so."""
+    layover = start_layover({REGISTRY: site_a.settings(upstream, prefetch=False)})  # which would make it quick
     token_server.lifetime, token_server.announced_lifetime = 2, announced
     upstream.refuses_expired_tokens = True
     upstream.bytes_per_second = 130_000   # each blob takes most of a second

@@ -91,6 +91,21 @@ def test_a_download_whose_clients_have_left_is_abandoned(start, open_upstream, p
     assert stored_sizes(layover) == {}
 
 
+def test_downloads_ahead_of_their_clients_are_counted_by_what_became_of_them(start, site_a, random_bytes):
+    layover = start()
+    image = site_a.open.plant_image(REPOSITORY, "ahead", [random_bytes(MIB) for _ in range(3)])
+    config, first, *others = image.blobs
+    with MetricChanges(layover, requests=2) as moved:
+        assert get(layover, "manifests/ahead").status == 200
+        assert get(layover, f"blobs/{first}").cache == "MISS"
+        wait_until(lambda: stored_sizes(layover).keys() >= set(image.blobs), "the rest has come")
+    assert moved("layover_prefetches_total") == {"unasked": 1 + len(others)}
+    assert moved("layover_fills_total") == {"committed": 5}
+    with MetricChanges(layover, requests=1) as moved:
+        assert get(layover, f"blobs/{config}").cache == "REVALIDATED"
+    assert moved("layover_prefetches_total") == {}
+
+
 def test_a_disk_that_fails_is_a_disk_error(start, open_upstream, plant):
     layover = start()
     shutil.rmtree(layover.cache_path / "fills")

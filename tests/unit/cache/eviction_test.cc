@@ -41,6 +41,13 @@ bool is_at_rest(CacheFixture& fixture) {
   });
 }
 
+/// Whether there is spare room of that size, for a moment.
+net::Task<bool> has_spare(cache::DiskBudget& budget, Bytes size) {
+  cache::Reservation spare(budget);
+  const auto reserved = co_await budget.reserve_spare(spare, size);
+  co_return reserved.has_value();
+}
+
 /// A client that reads half, waits for `may_go_on`, and reads the rest.
 net::Task<Got> read_in_two(cache::LoopCache& cache, cache::ContentRequest request, std::size_t half,
                            Progress& progress, std::atomic<bool>& may_go_on) {
@@ -74,6 +81,29 @@ TEST_CASE("what was used longest ago goes first, and a hit counts as use") {
   CHECK(fixture.is_stored(first.digest));
   CHECK_FALSE(fixture.is_stored(second.digest));
   CHECK(fixture.is_stored(fourth.digest));
+}
+
+TEST_CASE("for what no client has asked for, nothing goes that was used within a day") {
+  CacheFixture fixture(1, true, kThreeBlobs);
+  std::vector<Blob> blobs{Blob(1), Blob(2), Blob(3)};
+  for (Blob& blob : blobs) pull(fixture, blob);
+  REQUIRE(is_at_rest(fixture));
+  cache::DiskBudget& budget = fixture.cache().budget();
+  const auto reserve = [&](Bytes size) {
+    return fixture.loop(0).run([&budget, size] { return has_spare(budget, size); });
+  };
+  CHECK(reserve(Bytes{300'000}));
+  CHECK_FALSE(reserve(Bytes{kBlob}));
+  CHECK_FALSE(reserve(Bytes{kBlob}));  // it was not made room for
+  CHECK(fixture.cache().index().totals().blobs == 3);
+
+  fixture.clock.advance(std::chrono::hours(25));
+  // A limit that leaves nothing below the high water, and is not passed.
+  budget.set_limits({.max_size = Bytes{3'070'000}, .min_free = {}});
+  CHECK_FALSE(reserve(Bytes{kBlob}));
+  CHECK(eventually([&] { return fixture.cache().index().totals().blobs == 2; }));
+  REQUIRE(is_at_rest(fixture));
+  CHECK(reserve(Bytes{kBlob / 2}));
 }
 
 TEST_CASE("a hit soon after the last use is not written") {

@@ -47,6 +47,8 @@ std::vector<Refusal> all_refusals() {
           {"500", refusal(500, ErrorCode::kStatus)},   {"an outage", outage()}};
 }
 
+net::Task<int> nothing() { co_return 0; }
+
 }  // namespace
 
 TEST_CASE("cached under A, refused under B: upstream's answer and not a byte") {
@@ -244,6 +246,27 @@ TEST_CASE("joining a running download needs upstream's yes as well") {
   CHECK(fixture.grant(scope_of("a"), digest));
   CHECK(fixture.grant(scope_of("c"), digest));
   CHECK_FALSE(fixture.grant(scope_of("b"), digest));
+}
+
+TEST_CASE("upstream is asked once whether a repository may read, however many want to know at once") {
+  CacheFixture fixture(3);
+  const auto digest = digest_of(kBytes);
+  auto content = ScriptedContent::of(kBytes);
+  REQUIRE(fixture.get_now(fixture.request(*content, digest)).is_whole(kBytes));
+  fixture.settle();
+  content->hold_confirm(true);
+  std::vector<std::future<Got>> clients;
+  for (unsigned i = 0; i < 12; ++i) {
+    clients.push_back(fixture.start_get(fixture.request(*content, digest, scope_of("c")), i % 3));
+  }
+  for (unsigned i = 0; i < 3; ++i) fixture.loop(i).run(nothing);  // begun after them: they wait by now
+  content->hold_confirm(false);
+  for (auto& client : clients) {
+    const Got got = LoopThread::wait_for(std::move(client));
+    CHECK(got.is_whole(kBytes));
+    CHECK(got.how != CacheResult::kMiss);
+  }
+  CHECK(content->confirms() == 1);
 }
 
 TEST_CASE("what upstream refuses to the first is not refused to another whom it allows") {

@@ -17,10 +17,12 @@ using Taken = Result<ConnectionLimit::Share>;
 
 namespace {
 
+net::Task<int> nothing() { co_return 0; }
+
 std::future<Taken> take_on(LoopThread& loop, const std::shared_ptr<ConnectionLimit>& limit,
                            Deadline deadline = Deadline::never()) {
   auto taken = loop.start([limit, deadline] { return limit->take(deadline); });
-  loop.call([] { return 0; });  // it has come so far that it waits, or has its share
+  loop.run(nothing);  // begun after it: it waits by now, or has its share
   return taken;
 }
 
@@ -51,6 +53,36 @@ TEST_CASE("who waits longest for a connection has its turn first, on whatever lo
   }
   shares.clear();
   CHECK(LoopThread::wait_for(take_on(first, limit)));
+}
+
+TEST_CASE("a spare connection is had only while nobody needs it, and who needs it tells so at once") {
+  LoopThread loop(0);
+  cache::PrefetchSlots slots;
+  const auto limit = std::make_shared<ConnectionLimit>(2, "r.test");
+  auto slot = loop.run([&slots] { return slots.take(Deadline::never()); });
+  const auto prefetch = std::make_shared<cache::Prefetch>(Bytes{1}, std::move(*slot));
+  std::optional<Taken> client = LoopThread::wait_for(take_on(loop, limit));
+  std::optional<Taken> spare = limit->take_spare(prefetch);
+  REQUIRE(*spare);
+  CHECK_FALSE(prefetch->should_end());
+  const auto none = limit->take_spare(prefetch);
+  REQUIRE_FALSE(none);
+  CHECK(none.error().code() == ErrorCode::kCancelled);
+
+  auto waiting = take_on(loop, limit);
+  CHECK(prefetch->should_end());
+  spare.reset();
+  const Taken taken = LoopThread::wait_for(std::move(waiting));
+  CHECK(taken);
+  client.reset();
+  // What a client has asked for is no longer in anybody's way.
+  spare = limit->take_spare(prefetch);
+  REQUIRE(*spare);
+  prefetch->note_asked();
+  waiting = take_on(loop, limit);
+  CHECK_FALSE(prefetch->should_end());
+  spare.reset();
+  CHECK(LoopThread::wait_for(std::move(waiting)));
 }
 
 TEST_CASE(

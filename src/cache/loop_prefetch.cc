@@ -1,0 +1,42 @@
+// Downloads that no client has asked for: begun like any other, but nobody is admitted by them.
+#include <utility>
+
+#include "cache/cache.h"
+
+namespace layover::cache {
+
+bool LoopCache::has_content(const oci::RegistryName& registry, const oci::Digest& digest) {
+  const Index::Snapshot index = snapshot();
+  const auto content = index.content(digest);
+  if (!content) return false;
+  const auto id = index.registry(registry);
+  return id && content->has_origin(*id);
+}
+
+net::Task<std::optional<metrics::PrefetchResult>> LoopCache::download_ahead(
+    ContentRequest request, std::shared_ptr<Prefetch> prefetch) {
+  const FillKey key{.registry = request.scope.registry, .digest = request.digest};
+  if (!check_distrust(key)) co_return std::nullopt;
+  auto [fill, is_new] = cache_.fills_.find_or_insert(key, [&]() -> std::shared_ptr<FillState> {
+    if (has_content(key.registry, key.digest)) return nullptr;
+    return std::make_shared<FillState>(key, request.scope, request.kind, prefetch);
+  });
+  if (!fill || !is_new) co_return std::nullopt;
+  const FetchLimits limits{.streams = request.streams, .patience = request.times->first_byte_budget / 2};
+  co_await run_fill(fill, request.source(), limits, std::make_shared<HandOver>(),
+                    Deadline::after(request.times->first_byte_budget));
+  prefetch->give_slot_back();
+  const auto result = result_of(*fill);
+  cache_.metrics_.prefetches(result).add();
+  co_return result;
+}
+
+metrics::PrefetchResult LoopCache::result_of(const FillState& fill) const {
+  if (!fill.is_unasked()) return metrics::PrefetchResult::kAsked;
+  const FillView view = fill.view();
+  if (view.is_verified) return metrics::PrefetchResult::kUnasked;
+  const bool is_stopped = view.failure && view.failure->code() == ErrorCode::kCancelled;
+  return is_stopped ? metrics::PrefetchResult::kStopped : metrics::PrefetchResult::kFailed;
+}
+
+}  // namespace layover::cache
