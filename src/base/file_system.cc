@@ -3,10 +3,14 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
@@ -42,6 +46,18 @@ class SystemFileSystem final : public FileSystem {
       if (fd >= 0) return UniqueFd(fd);
       if (errno != EINTR) return disk_failure(errno, fmt::format("opening {}", path));
     }
+  }
+
+  // RESOLVE_CACHED: EAGAIN where a name on the way is not in memory.
+  std::optional<UniqueFd> open_at_once(const std::string& path) override {
+    if (!has_openat2_.load(std::memory_order_relaxed)) return std::nullopt;
+    open_how how{.flags = O_RDONLY | O_CLOEXEC, .mode = 0, .resolve = RESOLVE_CACHED};
+    const long fd = ::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof how);
+    if (fd >= 0) return UniqueFd(static_cast<int>(fd));
+    // An older kernel, or a container's older seccomp profile.
+    const bool is_refused = errno == ENOSYS || errno == EPERM || errno == EINVAL;
+    if (is_refused) has_openat2_.store(false, std::memory_order_relaxed);
+    return std::nullopt;
   }
 
   Result<void> write_at(int fd, std::span<const std::byte> data, std::uint64_t offset) override {
@@ -142,6 +158,7 @@ class SystemFileSystem final : public FileSystem {
   }
 
  private:
+  std::atomic<bool> has_openat2_{true};
   static FileStatus to_status(const struct stat& from) {
     return {.size = Bytes{static_cast<std::uint64_t>(from.st_size)}, .is_directory = S_ISDIR(from.st_mode)};
   }

@@ -1,11 +1,12 @@
 // The one door to the file system for everything that is stored, so that tests can make any step
-// fail. The calls block: they belong on the offload pool or in start-up, never on a loop.
+// fail. The calls block, but for one: they belong on the offload pool or in start-up, never on a loop.
 #pragma once
 
 #include <sys/types.h>
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -35,6 +36,9 @@ class FileSystem {
 
   /// open(2); O_CLOEXEC is always added.
   virtual Result<UniqueFd> open(const std::string& path, int flags, mode_t mode) = 0;
+  /// Opens for reading what can be opened without waiting for the disk, on a loop too. Nothing where that
+  /// cannot be, whatever the reason: open() tells.
+  virtual std::optional<UniqueFd> open_at_once(const std::string& /*path*/) { return std::nullopt; }
   /// Writes all of `data` at `offset`.
   virtual Result<void> write_at(int fd, std::span<const std::byte> data, std::uint64_t offset) = 0;
   /// Reads up to `data.size()` bytes at `offset`; 0 is the end of the file.

@@ -42,6 +42,14 @@ Result<UniqueFd> open_file_of(const Directory& directory, const oci::Digest& dig
       fmt::format("{} has {} bytes where the index says {}", path, status->size.count, size.count));
 }
 
+/// Nothing where it takes the disk to say.
+std::optional<UniqueFd> open_file_at_once(const Directory& directory, const oci::Digest& digest, Bytes size) {
+  auto file = directory.files().open_at_once(directory.blob_file(digest));
+  if (!file) return std::nullopt;
+  const auto status = directory.files().status(file->get());
+  return status && status->size == size ? std::move(file) : std::nullopt;
+}
+
 /// The question is nobody's who waits for the answer.
 template <typename Duty>
 net::Task<void> answer_for_all(std::shared_ptr<Source> source, Fallback fallback, Deadline deadline,
@@ -259,6 +267,11 @@ net::Task<Result<std::optional<Opened>>> LoopCache::open_stored(const ContentReq
 net::Task<Result<std::shared_ptr<const UniqueFd>>> LoopCache::open_file(oci::Digest digest, Bytes size) {
   const std::uint64_t removals = cache_.index().removals();
   if (auto open = files_.find(digest, size, removals)) co_return open;
+  if (auto open = open_file_at_once(cache_.directory(), digest, size)) {
+    auto file = std::make_shared<const UniqueFd>(std::move(*open));
+    files_.keep(digest, file, removals);
+    co_return file;
+  }
   auto opened = co_await net::offload(net::Work::kDisk, [&directory = cache_.directory(), digest, size] {
     return open_file_of(directory, digest, size);
   });

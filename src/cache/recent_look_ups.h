@@ -32,7 +32,7 @@ class RecentLookUps {
  public:
   /// Null where nothing is known, or was written since.
   std::shared_ptr<const Stored> find(std::uint64_t version, const Scope& scope, const oci::Digest& digest,
-                                     ContentKind kind) const;
+                                     ContentKind kind);
   void keep(std::uint64_t version, const Scope& scope, const oci::Digest& digest, ContentKind kind,
             std::shared_ptr<const Stored> stored);
 
@@ -45,8 +45,21 @@ class RecentLookUps {
     std::shared_ptr<const Stored> stored;
   };
 
-  std::unordered_map<oci::Digest, Entry> entries_;
-  std::size_t bytes_ = 0;  // of small content
+  /// What was asked for, until it has grown to its bounds; then it becomes the older one.
+  struct Generation {
+    std::unordered_map<oci::Digest, Entry> entries;
+    std::size_t bytes = 0;  // of small content
+
+    const Entry* find(const oci::Digest& digest) const {
+      const auto found = entries.find(digest);
+      return found == entries.end() ? nullptr : &found->second;
+    }
+  };
+
+  void put(const oci::Digest& digest, Entry entry);
+
+  Generation young_;
+  Generation old_;
 };
 
 }  // namespace layover::cache

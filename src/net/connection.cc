@@ -19,9 +19,9 @@ namespace layover::net {
 
 namespace {
 
-constexpr std::size_t kSendfileChunk = std::size_t{1} << 20;
+constexpr std::size_t kSendfileChunk = std::size_t{512} << 10;
 /// One connection's share of a loop turn: a fast client must not keep the others waiting.
-constexpr std::chrono::milliseconds kTurnBudget{2};
+constexpr std::chrono::microseconds kTurnBudget{500};
 /// What a peer may still send after our end before we stop listening.
 constexpr std::size_t kLingerBytes = std::size_t{256} << 10;
 
@@ -177,7 +177,6 @@ Task<Result<void>> Connection::write_tls(std::string_view data, std::chrono::mil
 
 Task<Result<void>> Connection::send_file(int fd, ByteRange range, std::chrono::milliseconds patience,
                                          std::uint64_t* progress) {
-  auto turn_end = Deadline::Clock::now() + kTurnBudget;
   while (!range.empty()) {
     off_t offset = static_cast<off_t>(range.begin);
     const std::size_t wanted = std::min<std::size_t>(range.length(), kSendfileChunk);
@@ -196,10 +195,10 @@ Task<Result<void>> Connection::send_file(int fd, ByteRange range, std::chrono::m
     if (n < 0 || static_cast<std::size_t>(n) < wanted) {
       auto ready = co_await wait_writable(Deadline::after(patience));
       if (!ready) co_return std::unexpected(ready.error());
-      turn_end = Deadline::Clock::now() + kTurnBudget;
-    } else if (Deadline::Clock::now() >= turn_end) {
+      turn_end_ = Deadline::Clock::now() + kTurnBudget;
+    } else if (Deadline::Clock::now() >= turn_end_) {
       co_await next_turn();
-      turn_end = Deadline::Clock::now() + kTurnBudget;
+      turn_end_ = Deadline::Clock::now() + kTurnBudget;
     }
   }
   co_return Result<void>{};

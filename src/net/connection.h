@@ -74,7 +74,8 @@ class Connection {
   Socket socket_;
   SslPointer ssl_;
   ErrorSource peer_;
-  bool is_drained_ = true;  // the last recv took all there was: wait before the next
+  bool is_drained_ = true;                  // the last recv took all there was: wait before the next
+  Deadline::Clock::time_point turn_end_{};  // a long answer lets others on after that
 };
 
 }  // namespace layover::net

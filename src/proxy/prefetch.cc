@@ -42,9 +42,11 @@ bool is_for_rest(const net::HttpRequest& request) {
 
 }  // namespace
 
-bool Prefetcher::is_new(Noted noted, Deadline::Clock::time_point now) {
+// By a hash: a collision costs a prefetch, and a hit must not cost copies of names.
+bool Prefetcher::is_new(const net::IpAddress& client, const cache::Scope& scope, const oci::Digest& manifest,
+                        Deadline::Clock::time_point now) {
   if (noted_.size() >= kMostNoted) noted_.clear();
-  auto& until = noted_[std::move(noted)];
+  auto& until = noted_[PullTable::hash_of(client, scope, manifest)];
   if (now < until) return false;
   until = now + kNotedFor;
   return true;
@@ -54,8 +56,7 @@ void Prefetcher::note_manifest(Exchange& exchange, const Target& target, const o
                                std::string_view bytes) {
   if (exchange.is_head() || !exchange.client() || bytes.size() > kLargestManifest) return;
   if (!is_wanted(exchange, target)) return;
-  if (!is_new({.client = *exchange.client(), .scope = target.scope, .manifest = digest}, exchange.started()))
-    return;
+  if (!is_new(*exchange.client(), target.scope, digest, exchange.started())) return;
   auto manifest = oci::read_manifest(bytes);
   if (!manifest) return;
   std::vector<oci::Descriptor> layers;

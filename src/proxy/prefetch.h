@@ -43,20 +43,9 @@ class Prefetcher {
     cache::Scope scope;
     std::string cdn_loop;
   };
-  struct Noted {
-    net::IpAddress client;
-    cache::Scope scope;
-    oci::Digest manifest;
 
-    friend bool operator==(const Noted&, const Noted&) = default;
-  };
-  struct NotedHash {
-    std::size_t operator()(const Noted& noted) const noexcept {
-      return std::hash<oci::Digest>{}(noted.manifest) ^ noted.client.bytes()[3];
-    }
-  };
-
-  bool is_new(Noted noted, Deadline::Clock::time_point now);
+  bool is_new(const net::IpAddress& client, const cache::Scope& scope, const oci::Digest& manifest,
+              Deadline::Clock::time_point now);
   net::Task<void> download_config(Origin origin, oci::Descriptor config);
   net::Task<void> download_layers(Origin origin, std::shared_ptr<Pull> pull, oci::Digest asked);
   net::Task<void> download_layer(const Origin& origin, oci::Descriptor layer, cache::PrefetchSlots::Slot slot,
@@ -68,8 +57,8 @@ class Prefetcher {
   PullTable& pulls_;
   upstream::Client& client_;
   cache::LoopCache& cache_;
-  std::unordered_map<Noted, Deadline::Clock::time_point, NotedHash> noted_;  // and until when
-  net::TaskGroup downloads_;  // last: they use the members above
+  std::unordered_map<std::size_t, Deadline::Clock::time_point> noted_;  // by hash, until when
+  net::TaskGroup downloads_;                                            // last: they use the members above
 };
 
 }  // namespace layover::proxy

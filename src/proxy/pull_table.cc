@@ -7,11 +7,13 @@
 
 namespace layover::proxy {
 
-std::size_t PullTable::KeyHash::operator()(const Key& key) const noexcept {
-  const auto& address = key.client.bytes();
-  const std::string_view client(reinterpret_cast<const char*>(address.data()), address.size());
-  return std::hash<oci::Digest>{}(key.layer) ^ (std::hash<std::string_view>{}(client) << 1) ^
-         (std::hash<std::string>{}(key.scope.repository.str()) << 2);
+std::size_t PullTable::hash_of(const net::IpAddress& client, const cache::Scope& scope,
+                               const oci::Digest& content) {
+  const auto& address = client.bytes();
+  const std::string_view name(reinterpret_cast<const char*>(address.data()), address.size());
+  return std::hash<oci::Digest>{}(content) ^ (std::hash<std::string_view>{}(name) << 1) ^
+         (std::hash<std::string>{}(scope.repository.str()) << 2) ^
+         (std::hash<std::string>{}(scope.registry.str()) << 3);
 }
 
 void PullTable::note(const net::IpAddress& client, const cache::Scope& scope,

@@ -38,6 +38,9 @@ class PullTable {
   /// Between an image's manifest and its layers lie round trips, not minutes.
   static constexpr std::chrono::seconds kKept{60};
 
+  static std::size_t hash_of(const net::IpAddress& client, const cache::Scope& scope,
+                             const oci::Digest& content);
+
   void note(const net::IpAddress& client, const cache::Scope& scope, const std::shared_ptr<Pull>& pull);
   /// The pull that the client begins by asking for `layer`; null where it is part of none, or of one that has
   /// begun. Costs next to nothing while no pulls are noted.
@@ -55,7 +58,9 @@ class PullTable {
     friend bool operator==(const Key&, const Key&) = default;
   };
   struct KeyHash {
-    std::size_t operator()(const Key& key) const noexcept;
+    std::size_t operator()(const Key& key) const noexcept {
+      return hash_of(key.client, key.scope, key.layer);
+    }
   };
   using Ticks = Deadline::Clock::duration::rep;
 

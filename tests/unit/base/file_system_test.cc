@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -67,6 +68,21 @@ TEST_CASE("what is not there is kNotFound, and every failure is the disk's and n
   const UniqueFd fd = make(directory.path() + "/file", "");
   CHECK_FALSE(files().make_directories(directory.path() + "/file/below"));
   CHECK_FALSE(files().open(directory.path() + "/file", O_RDWR | O_CREAT | O_EXCL, 0640));
+}
+
+TEST_CASE("what is in memory is opened at once, for reading, and what is not there is not") {
+  const TemporaryDirectory directory;
+  const std::string path = directory.path() + "/file";
+  make(path, "content");
+  // The kernel may decline now and then, as where names are just being changed.
+  std::optional<UniqueFd> file;
+  for (int i = 0; i < 1000 && !file; ++i) file = files().open_at_once(path);
+  REQUIRE(file);
+  std::string bytes(7, ' ');
+  CHECK(files().read_at(file->get(), std::as_writable_bytes(std::span(bytes)), 0) == 7U);
+  CHECK(bytes == "content");
+  CHECK_FALSE(files().write_at(file->get(), bytes_of("other"), 0));
+  CHECK_FALSE(files().open_at_once(directory.path() + "/none"));
 }
 
 TEST_CASE("a full disk is kNoSpace") {

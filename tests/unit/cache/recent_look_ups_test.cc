@@ -44,7 +44,7 @@ TEST_CASE("what is remembered of the index stays within its bounds") {
   RecentLookUps recent;
   const auto scope = scope_of("a");
   std::weak_ptr<const Stored> first;
-  for (int i = 0; i < 300; ++i) {
+  for (int i = 0; i < 600; ++i) {
     auto answer = stored(16 << 10);
     if (i == 0) first = answer;
     recent.keep(1, scope, digest_of(std::to_string(i)), ContentKind::kBlob, std::move(answer));
@@ -59,7 +59,20 @@ TEST_CASE("what is remembered of the index stays within its bounds") {
     recent.keep(version, scope, again, ContentKind::kBlob, std::move(answer));
   }
   CHECK(recent.find(999, scope, again, ContentKind::kBlob) == last.lock());
-  CHECK(recent.find(1, scope, digest_of("299"), ContentKind::kBlob) != nullptr);
+  CHECK(recent.find(1, scope, digest_of("599"), ContentKind::kBlob) != nullptr);
+}
+
+TEST_CASE("what is asked for again and again stays, whatever else is asked for once") {
+  RecentLookUps recent;
+  const auto scope = scope_of("a");
+  const auto often = digest_of("often");
+  const auto answer = stored(100);
+  recent.keep(1, scope, often, ContentKind::kBlob, answer);
+  for (int i = 0; i < 20'000; ++i) {
+    recent.keep(1, scope, digest_of(std::to_string(i)), ContentKind::kBlob, stored(1000));
+    if (i % 1000 == 0) REQUIRE(recent.find(1, scope, often, ContentKind::kBlob) == answer);
+  }
+  CHECK(recent.find(1, scope, digest_of("1"), ContentKind::kBlob) == nullptr);
 }
 
 TEST_CASE("small content whose size is not its entry's has no bytes to be served") {
