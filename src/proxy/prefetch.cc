@@ -102,7 +102,7 @@ net::Task<void> Prefetcher::download_layers(Origin origin, std::shared_ptr<Pull>
   net::TaskGroup running(loop_);
   for (const oci::Descriptor& layer : pull->layers()) {
     if (layer.digest == asked || cache_.has_content(origin.scope.registry, layer.digest)) continue;
-    if (limit > 0 && layer.size.count > limit - total) break;
+    if (limit > 0 && layer.size.count > limit - total) continue;
     auto slot = co_await cache_.prefetch_slots().take(Deadline::after(cache::Prefetch::kPatience));
     if (!slot || is_stopped) break;
     total += layer.size.count;

@@ -27,6 +27,14 @@ Deadline shortly_before(Deadline deadline) {
   return Deadline::at(deadline.instant() - std::max(deadline.instant() - now, {}) / 10);
 }
 
+/// What no client has asked for takes what nobody needs; the others wait for their turn.
+net::Task<Result<ConnectionLimit::Share>> take_share(ConnectionLimit& limit,
+                                                     std::shared_ptr<cache::Prefetch> prefetch,
+                                                     Deadline deadline) {
+  if (prefetch && !prefetch->is_asked()) co_return limit.take_spare(std::move(prefetch));
+  co_return co_await limit.take(shortly_before(deadline));
+}
+
 }  // namespace
 
 Lease::Lease(net::ClientConnection connection, metrics::Gauge open, std::string key)
@@ -37,8 +45,7 @@ net::Task<Result<Lease>> ConnectionPool::take(std::shared_ptr<const Endpoint> en
                                               std::shared_ptr<cache::Prefetch> prefetch, Deadline deadline) {
   std::optional<ConnectionLimit::Share> share;
   if (const auto& limit = endpoint->connection_limit()) {
-    auto taken = prefetch && !prefetch->is_asked() ? limit->take_spare(std::move(prefetch))
-                                                   : co_await limit->take(shortly_before(deadline));
+    auto taken = co_await take_share(*limit, std::move(prefetch), deadline);
     if (!taken) co_return std::unexpected(taken.error());
     share.emplace(std::move(*taken));
   }
