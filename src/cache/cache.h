@@ -31,6 +31,7 @@
 #include "cache/touches.h"
 #include "config/settings.h"
 #include "metrics/metrics.h"
+#include "net/expiring_table.h"
 #include "net/keyed_table.h"
 #include "net/single_flight.h"
 #include "net/task.h"
@@ -125,6 +126,7 @@ class Cache {
       return std::hash<oci::Digest>{}(question.digest);
     }
   };
+  static constexpr std::size_t kUnaskedLimit = 4096;
   using Questions = net::SingleFlight<Question, SourceHead, QuestionHash>;
 
   /// Tags whose content has not been asked for yet.
@@ -153,6 +155,8 @@ class Cache {
   StoreHealth store_health_;
   net::KeyedTable<FillKey, FillState, FillKeyHash> fills_;
   Questions questions_;
+  /// What has come ahead of its first client, and been stored.
+  net::ExpiringTable<FillKey, bool, FillKeyHash> unasked_{kUnaskedLimit};
   net::KeyedTable<FillKey, Distrust, FillKeyHash> distrusted_;
   net::KeyedTable<FillKey, PendingTags, FillKeyHash> pending_tags_;
 };
@@ -244,6 +248,7 @@ class LoopCache {
   PutGrant grant_of(const ContentRequest& request, std::string media_type) const;
 
   metrics::PrefetchResult result_of(const FillState& fill) const;
+  bool is_first_of_prefetch(const ContentRequest& request, const Stored& stored);
 
   class Ending;
   net::Task<void> run_fill_body(std::shared_ptr<FillState> state, std::shared_ptr<Source> source,

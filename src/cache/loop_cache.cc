@@ -154,6 +154,7 @@ net::Task<Result<std::optional<Opened>>> LoopCache::open_stored(const ContentReq
   if (!permission) co_return std::unexpected(permission.error());
   Opened opened{
       .how = permission->how, .media_type = std::move(permission->media_type), .small = {}, .reader = {}};
+  if (is_first_of_prefetch(request, *stored)) opened.how = metrics::CacheResult::kMiss;
   const Bytes size = stored->content->size;
   touches_.note(request.digest, stored->content->used, cache_.clock().wall_now());
   if (request.tag) {

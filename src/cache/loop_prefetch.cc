@@ -1,9 +1,17 @@
 // Downloads that no client has asked for: begun like any other, but nobody is admitted by them.
+#include <chrono>
 #include <utility>
 
 #include "cache/cache.h"
 
 namespace layover::cache {
+
+namespace {
+
+/// From the download's end on. Whoever comes later has it from the cache, whyever it is there.
+constexpr std::chrono::hours kAwaited{1};
+
+}  // namespace
 
 bool LoopCache::has_content(const oci::RegistryName& registry, const oci::Digest& digest) {
   const Index::Snapshot index = snapshot();
@@ -27,8 +35,18 @@ net::Task<std::optional<metrics::PrefetchResult>> LoopCache::download_ahead(
                     Deadline::after(request.times->first_byte_budget));
   prefetch->give_slot_back();
   const auto result = result_of(*fill);
+  if (result == metrics::PrefetchResult::kUnasked) cache_.unasked_.put(key, true, Deadline::after(kAwaited));
   cache_.metrics_.prefetches(result).add();
   co_return result;
+}
+
+// It was fetched for this one: a miss that took no time. With a grant there was one before.
+bool LoopCache::is_first_of_prefetch(const ContentRequest& request, const Stored& stored) {
+  if (stored.grant) return false;
+  const FillKey key{.registry = request.scope.registry, .digest = request.digest};
+  if (!cache_.unasked_.find(key)) return false;
+  cache_.unasked_.erase(key);
+  return true;
 }
 
 metrics::PrefetchResult LoopCache::result_of(const FillState& fill) const {

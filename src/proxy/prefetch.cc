@@ -17,9 +17,9 @@ namespace {
 /// A larger one is no usual image, and would hold up the loop.
 constexpr std::size_t kLargestManifest = std::size_t{256} << 10;
 constexpr std::size_t kMostNoted = 4096;
-/// As long as its pull is kept at least.
+/// Shorter than a pull is kept: one whose client comes again is noted anew in time.
 constexpr std::chrono::seconds kNotedFor = PullTable::kKept / 2;
-/// Engines ask for the configuration and some layers at once: those are their own downloads.
+/// Engines ask for several layers at once: those are their own downloads.
 constexpr std::chrono::milliseconds kHeadStart{100};
 
 bool is_wanted(const Exchange& exchange, const Target& target) {
@@ -86,8 +86,6 @@ void Prefetcher::note_blob(Exchange& exchange, const Target& target, const oci::
 }
 
 net::Task<void> Prefetcher::download_config(Origin origin, oci::Descriptor config) {
-  co_await net::sleep_until(Deadline::after(kHeadStart));
-  if (cache_.has_content(origin.scope.registry, config.digest)) co_return;
   auto slot = co_await cache_.prefetch_slots().take(Deadline::after(cache::Prefetch::kPatience));
   if (slot) co_await download(origin, config, std::move(*slot));
 }

@@ -79,10 +79,13 @@ TEST_CASE("an image's configuration comes with its manifest, and its layers with
   for (std::size_t i : {0U, 2U, 3U, 4U}) {
     const HttpAnswer answer = site.proxy.get(image.layers[i]);
     CHECK(answer.body == image.bytes[i]);
-    CHECK(answer.header("X-Cache") == "REVALIDATED");
+    CHECK(answer.header("X-Cache") == "MISS");
     CHECK(site.upstream.count("HEAD", image.layers[i]) == 1);
     CHECK(site.upstream.count("GET", image.layers[i]) == 1);
   }
+  // All of it was fetched for this client.
+  CHECK(site.proxy.metric("layover_saved_bytes_total{registry=\"r.test\"}") == 0);
+  CHECK(site.proxy.get(image.layers[0]).header("X-Cache") == "HIT");
 }
 
 TEST_CASE("who only looks at an image makes no layer come") {
