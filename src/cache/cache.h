@@ -234,7 +234,7 @@ class LoopCache {
   net::Task<Result<SourceHead>> ask_once(const ContentRequest& request, Fallback fallback, Deadline deadline);
 
   net::Task<Result<std::optional<Opened>>> open_stored(const ContentRequest& request,
-                                                       std::shared_ptr<const Stored> stored,
+                                                       std::shared_ptr<const Stored> stored, bool is_new_here,
                                                        Deadline deadline);
   net::Task<Result<std::shared_ptr<const UniqueFd>>> open_file(oci::Digest digest, Bytes size);
   net::Task<Result<void>> drop_damaged(const oci::Digest& digest);
@@ -248,7 +248,7 @@ class LoopCache {
   PutGrant grant_of(const ContentRequest& request, std::string media_type) const;
 
   metrics::PrefetchResult result_of(const FillState& fill) const;
-  bool is_first_of_prefetch(const ContentRequest& request, const Stored& stored);
+  bool is_first_of_prefetch(const ContentRequest& request);
 
   class Ending;
   net::Task<void> run_fill_body(std::shared_ptr<FillState> state, std::shared_ptr<Source> source,

@@ -71,7 +71,9 @@ net::Task<Result<Opened>> LoopCache::open(ContentRequest request, Deadline deadl
     auto stored = look_up(request.scope, request.digest, request.kind);
     // Another registry's copy proves nothing about this one: then only its own download does.
     if (stored->content && (stored->grant || stored->has_origin)) {
-      auto opened = co_await open_stored(request, std::move(stored), deadline);
+      // In a later round it may have its grant since a moment ago.
+      const bool is_new_here = round > 0 || !stored->grant;
+      auto opened = co_await open_stored(request, std::move(stored), is_new_here, deadline);
       if (!opened && opened.error().source() == ErrorSource::kDisk) {
         co_return co_await open_uncached(request, opened.error(), deadline);
       }
@@ -149,12 +151,12 @@ std::shared_ptr<const Stored> LoopCache::use_small(const Scope& scope, const oci
 // content is downloaded again.
 net::Task<Result<std::optional<Opened>>> LoopCache::open_stored(const ContentRequest& request,
                                                                 std::shared_ptr<const Stored> stored,
-                                                                Deadline deadline) {
+                                                                bool is_new_here, Deadline deadline) {
   auto permission = co_await permit(request, *stored, deadline);
   if (!permission) co_return std::unexpected(permission.error());
   Opened opened{
       .how = permission->how, .media_type = std::move(permission->media_type), .small = {}, .reader = {}};
-  if (is_first_of_prefetch(request, *stored)) opened.how = metrics::CacheResult::kMiss;
+  if (is_new_here && is_first_of_prefetch(request)) opened.how = metrics::CacheResult::kMiss;
   const Bytes size = stored->content->size;
   touches_.note(request.digest, stored->content->used, cache_.clock().wall_now());
   if (request.tag) {

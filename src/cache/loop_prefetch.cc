@@ -40,9 +40,8 @@ net::Task<std::optional<metrics::PrefetchResult>> LoopCache::download_ahead(
   co_return result;
 }
 
-// It was fetched for this one: a miss that took no time. With a grant there was one before.
-bool LoopCache::is_first_of_prefetch(const ContentRequest& request, const Stored& stored) {
-  if (stored.grant) return false;
+// It was fetched for this one: a miss that took no time.
+bool LoopCache::is_first_of_prefetch(const ContentRequest& request) {
   const FillKey key{.registry = request.scope.registry, .digest = request.digest};
   if (!cache_.unasked_.find(key)) return false;
   cache_.unasked_.erase(key);

@@ -70,7 +70,7 @@ class SpaceSampler:
 
 @pytest.fixture
 def small_cache(start_layover, site_a, upstream):
-    cache = {"max_size": "64MiB", "max_object": "100%"}
+    cache = {"max_size": "64MiB", "max_object": "100%", "prefetch": False}  # bytes are counted here
     return start_layover({site_a.name: site_a.settings(upstream)}, {"cache": cache})
 
 
