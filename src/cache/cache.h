@@ -155,7 +155,7 @@ class Cache {
   StoreHealth store_health_;
   net::KeyedTable<FillKey, FillState, FillKeyHash> fills_;
   Questions questions_;
-  /// What has come ahead of its first client, and been stored.
+  /// What comes, or has come, ahead of its first client.
   net::ExpiringTable<FillKey, bool, FillKeyHash> unasked_{kUnaskedLimit};
   net::KeyedTable<FillKey, Distrust, FillKeyHash> distrusted_;
   net::KeyedTable<FillKey, PendingTags, FillKeyHash> pending_tags_;

@@ -8,7 +8,7 @@ namespace layover::cache {
 
 namespace {
 
-/// From the download's end on. Whoever comes later has it from the cache, whyever it is there.
+/// Whoever comes later has it from the cache, whyever it is there.
 constexpr std::chrono::hours kAwaited{1};
 
 }  // namespace
@@ -30,12 +30,14 @@ net::Task<std::optional<metrics::PrefetchResult>> LoopCache::download_ahead(
     return std::make_shared<FillState>(key, request.scope, request.kind, prefetch);
   });
   if (!fill || !is_new) co_return std::nullopt;
+  // From now on: its first client may come before it is known here that it has ended.
+  cache_.unasked_.put(key, true, Deadline::after(kAwaited));
   const FetchLimits limits{.streams = request.streams, .patience = request.times->first_byte_budget / 2};
   co_await run_fill(fill, request.source(), limits, std::make_shared<HandOver>(),
                     Deadline::after(request.times->first_byte_budget));
   prefetch->give_slot_back();
   const auto result = result_of(*fill);
-  if (result == metrics::PrefetchResult::kUnasked) cache_.unasked_.put(key, true, Deadline::after(kAwaited));
+  if (result != metrics::PrefetchResult::kUnasked) cache_.unasked_.erase(key);
   cache_.metrics_.prefetches(result).add();
   co_return result;
 }

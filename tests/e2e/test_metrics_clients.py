@@ -22,7 +22,8 @@ A_REQUEST_WITH_BODY = A_REQUEST | {"layover_sent_bytes_total"}
 
 @pytest.fixture
 def layover(start_layover, site_a, open_upstream):
-    return start_layover({A: site_a.settings(open_upstream, tag_ttl="1h")})
+    # Every request upstream is counted: none is to come that no client has made.
+    return start_layover({A: site_a.settings(open_upstream, tag_ttl="1h", prefetch=False)})
 
 
 @pytest.fixture
