@@ -102,7 +102,7 @@ def test_each_request_of_a_pull_has_its_line(logged, seeded, skopeo):
 def test_each_kind_of_answer_says_what_it_was(logged, site_a, upstream, token_server, random_bytes):
     layover, log = logged.layover, logged.log
     image = site_a.open.plant_image("private/lines", "1.0", [random_bytes(100_000)])
-    digest, content = next(iter(image.blobs.items()))
+    _, digest = image.blobs  # the layer: a configuration comes with its manifest
 
     def get(path, method="GET", **headers):
         answer = layover.get(REGISTRY, path, method, {**MANIFEST, **headers})
