@@ -170,12 +170,13 @@ TEST_CASE("a client that asks for a layer on its way joins it, and has all of it
   Site site;
   const Image image(site.upstream, 2);
   Gate& half = site.upstream.gate();
-  site.upstream.on("GET", image.layers[1], [&](const UpstreamRequest&, Reply& reply) {
-    reply.head(200, {{"Content-Length", std::to_string(kLayerBytes)}});
-    reply.write(std::string_view(image.bytes[1]).substr(0, kLayerBytes / 2));
-    half.wait();
-    reply.write(std::string_view(image.bytes[1]).substr(kLayerBytes / 2));
-  });
+  site.upstream.on("GET", image.layers[1],
+                   [&half, bytes = image.bytes[1]](const UpstreamRequest&, Reply& reply) {
+                     reply.head(200, {{"Content-Length", std::to_string(kLayerBytes)}});
+                     reply.write(std::string_view(bytes).substr(0, kLayerBytes / 2));
+                     half.wait();
+                     reply.write(std::string_view(bytes).substr(kLayerBytes / 2));
+                   });
   REQUIRE(site.proxy.get(image.manifest).status == 200);
   REQUIRE(site.proxy.get(image.layers[0]).status == 200);
   REQUIRE(eventually([&] { return half.waiting() == 1; }));
@@ -243,11 +244,12 @@ TEST_CASE("a prefetch gives way to a client that waits for its connection") {
   Site site([](config::Settings& settings) { Site::registry(settings).max_connections = 1; });
   const Image image(site.upstream, 2);
   Gate& never = site.upstream.gate();
-  site.upstream.on("GET", image.layers[1], [&](const UpstreamRequest&, Reply& reply) {
-    reply.head(200, {{"Content-Length", std::to_string(kLayerBytes)}});
-    reply.write(std::string_view(image.bytes[1]).substr(0, kLayerBytes / 2));
-    never.wait();
-  });
+  site.upstream.on("GET", image.layers[1],
+                   [&never, bytes = image.bytes[1]](const UpstreamRequest&, Reply& reply) {
+                     reply.head(200, {{"Content-Length", std::to_string(kLayerBytes)}});
+                     reply.write(std::string_view(bytes).substr(0, kLayerBytes / 2));
+                     never.wait();
+                   });
   REQUIRE(site.proxy.get(image.manifest).status == 200);
   REQUIRE(is_fetched(site, image.config));
   REQUIRE(site.proxy.get(image.layers[0]).status == 200);
@@ -257,10 +259,10 @@ TEST_CASE("a prefetch gives way to a client that waits for its connection") {
     CHECK(site.proxy.get(blob_path("a", site.upstream.add_blob("a", other))).body == other);
   }
   SECTION("for the question whether it may have this very layer") {
-    site.upstream.on("GET", image.layers[1], [&](const UpstreamRequest& request, Reply& reply) {
-      CHECK(request.header("Range").empty());
-      reply.answer(200, {}, image.bytes[1]);
-    });
+    site.upstream.on("GET", image.layers[1],
+                     [bytes = image.bytes[1]](const UpstreamRequest& request, Reply& reply) {
+                       reply.answer(request.header("Range").empty() ? 200 : 500, {}, bytes);
+                     });
     CHECK(site.proxy.get(image.layers[1]).body == image.bytes[1]);
   }
   CHECK(eventually([&] { return prefetches(site, "stopped") == 1; }));
@@ -281,17 +283,18 @@ TEST_CASE("a layer that no client asks for within 10 s is given up, and what the
                                                   descriptor("layer.v1.tar", first_digest, first.size()),
                                                   descriptor("layer.v1.tar", digest, size))));
   Gate& never = site.upstream.gate();
-  site.upstream.on("GET", blob_path("a", digest), [&](const UpstreamRequest& request, Reply& reply) {
-    if (request.header("Range").empty()) {
-      reply.head(200, {{"Content-Length", std::to_string(size)}});
-      reply.write(std::string_view(bytes).substr(0, 10'000'000));
-      never.wait();
-      return;
-    }
-    const auto begin = std::stoull(request.header("Range").substr(6));
-    reply.answer(206, {{"Content-Range", fmt::format("bytes {}-{}/{}", begin, size - 1, size)}},
-                 std::string_view(bytes).substr(begin));
-  });
+  site.upstream.on(
+      "GET", blob_path("a", digest), [&never, bytes, size](const UpstreamRequest& request, Reply& reply) {
+        if (request.header("Range").empty()) {
+          reply.head(200, {{"Content-Length", std::to_string(size)}});
+          reply.write(std::string_view(bytes).substr(0, 10'000'000));
+          never.wait();
+          return;
+        }
+        const auto begin = std::stoull(request.header("Range").substr(6));
+        reply.answer(206, {{"Content-Range", fmt::format("bytes {}-{}/{}", begin, size - 1, size)}},
+                     std::string_view(bytes).substr(begin));
+      });
   REQUIRE(site.proxy.get(manifest).status == 200);
   REQUIRE(site.proxy.get(blob_path("a", first_digest)).status == 200);
   REQUIRE(eventually([&] { return never.waiting() == 1; }));
