@@ -158,10 +158,11 @@ class SystemFileSystem final : public FileSystem {
   }
 
  private:
-  std::atomic<bool> has_openat2_{true};
   static FileStatus to_status(const struct stat& from) {
     return {.size = Bytes{static_cast<std::uint64_t>(from.st_size)}, .is_directory = S_ISDIR(from.st_mode)};
   }
+
+  std::atomic<bool> has_openat2_{true};
 };
 
 }  // namespace

@@ -183,8 +183,8 @@ class LoopCache {
   /// download, where `prefetch` says so. How it ended; nothing where there was no reason to begin.
   net::Task<std::optional<metrics::PrefetchResult>> download_ahead(ContentRequest request,
                                                                    std::shared_ptr<Prefetch> prefetch);
-  /// Whether the registry has delivered this content, and it is stored.
-  bool has_content(const oci::RegistryName& registry, const oci::Digest& digest);
+  /// Whether the scope's registry has delivered this content, and it is stored.
+  bool has_content(const Scope& scope, const oci::Digest& digest, ContentKind kind);
   PrefetchSlots& prefetch_slots() { return cache_.prefetch_slots_; }
   /// 0: no limit.
   Bytes max_object() const { return cache_.budget_.limits().max_object; }
@@ -247,10 +247,10 @@ class LoopCache {
   void note_mismatch(const FillKey& key, bool is_registry_to_blame);
   PutGrant grant_of(const ContentRequest& request, std::string media_type) const;
 
-  metrics::PrefetchResult result_of(const FillState& fill) const;
   bool is_first_of_prefetch(const ContentRequest& request);
 
   class Ending;
+  static FetchLimits limits_of(const ContentRequest& request);
   net::Task<void> run_fill_body(std::shared_ptr<FillState> state, std::shared_ptr<Source> source,
                                 FetchLimits limits, std::shared_ptr<HandOver> hand_over, Deadline deadline);
   net::Task<void> run_fill(std::shared_ptr<FillState> state, std::shared_ptr<Source> source,

@@ -128,7 +128,7 @@ net::Task<Result<void>> DiskBudget::reserve_spare(Reservation& reservation, Byte
 bool DiskBudget::try_grow_spare(Reservation& reservation, std::uint64_t more) {
   const std::lock_guard lock(mutex_);
   if (!waiting_.empty() || verdict_locked(reservation, more, nullptr) != Verdict::kGranted) return false;
-  if (max_size() > 0 && used_locked() + more > max_size() - low_water_gap() / 2) return false;
+  if (is_above_high_water_locked(more)) return false;
   grow_locked(reservation, more);
   return true;
 }

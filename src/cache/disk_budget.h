@@ -112,8 +112,9 @@ class DiskBudget {
   std::uint64_t max_size() const { return max_size_.load(std::memory_order_relaxed); }
   std::uint64_t min_free() const { return min_free_.load(std::memory_order_relaxed); }
   std::uint64_t low_water_gap() const { return max_size() / 20; }
-  bool is_above_high_water_locked() const {
-    return max_size() > 0 && used_locked() > max_size() - low_water_gap() / 2;
+  /// With `more` bytes.
+  bool is_above_high_water_locked(std::uint64_t more = 0) const {
+    return max_size() > 0 && used_locked() + more > max_size() - low_water_gap() / 2;
   }
 
   FileSystem& files_;

@@ -182,18 +182,15 @@ net::Task<Result<std::optional<Opened>>> LoopCache::open_stored(const ContentReq
 net::Task<Result<std::shared_ptr<const UniqueFd>>> LoopCache::open_file(oci::Digest digest, Bytes size) {
   const std::uint64_t removals = cache_.index().removals();
   if (auto open = files_.find(digest, size, removals)) co_return open;
-  if (auto open = open_file_at_once(cache_.directory(), digest, size)) {
-    auto file = std::make_shared<const UniqueFd>(std::move(*open));
-    files_.keep(digest, file, removals);
-    co_return file;
-  }
-  auto opened = co_await net::offload(net::Work::kDisk, [&directory = cache_.directory(), digest, size] {
-    return open_file_of(directory, digest, size);
-  });
+  auto opened = open_file_at_once(cache_.directory(), digest, size);
   if (!opened) {
+    auto by_pool = co_await net::offload(net::Work::kDisk, [&directory = cache_.directory(), digest, size] {
+      return open_file_of(directory, digest, size);
+    });
     // Others need descriptors more.
-    if (opened.error().code() == ErrorCode::kOverloaded) files_.close_all();
-    co_return std::unexpected(opened.error());
+    if (!by_pool && by_pool.error().code() == ErrorCode::kOverloaded) files_.close_all();
+    if (!by_pool) co_return std::unexpected(by_pool.error());
+    opened = std::move(*by_pool);
   }
   auto file = std::make_shared<const UniqueFd>(std::move(*opened));
   files_.keep(digest, file, removals);
@@ -251,9 +248,7 @@ net::Task<Result<std::optional<Opened>>> LoopCache::open_fill(const ContentReque
                                               : metrics::CacheResult::kJoined;
   if (is_new) {
     for (PutTag& tag : take_pending_tags(key, request.scope)) fill->record_when_stored(std::move(tag));
-    // Short of the budget, so that who waits for the first byte hears what the trouble is.
-    const FetchLimits limits{.streams = request.streams, .patience = request.times->first_byte_budget / 2};
-    fills_.spawn(run_fill(fill, request.source(), limits, hand_over, deadline));
+    fills_.spawn(run_fill(fill, request.source(), limits_of(request), hand_over, deadline));
   } else if (!fill->is_admitted(request.scope, request.kind)) {
     auto joined = co_await join(request, *fill, deadline);
     if (!joined) co_return std::unexpected(joined.error());
@@ -282,7 +277,7 @@ OwnWay LoopCache::own_way(const ContentRequest& request, std::shared_ptr<HandOve
   return {
       .loop = &loop_,
       .files = &cache_.directory().files(),
-      .patience = request.times->first_byte_budget / 2,
+      .patience = limits_of(request).patience,
       .extra = &cache_.extra_streams_,
       .source = request.source,
       .hand_over = std::move(hand_over),

@@ -41,6 +41,11 @@ class LoopCache::Ending {
   Error failure_{ErrorCode::kCancelled, ErrorSource::kSelf, "layover is stopping"};
 };
 
+// Short of the budget, so that who waits for the first byte hears what the trouble is.
+FetchLimits LoopCache::limits_of(const ContentRequest& request) {
+  return {.streams = request.streams, .patience = request.times->first_byte_budget / 2};
+}
+
 net::Task<void> LoopCache::run_fill(std::shared_ptr<FillState> state, std::shared_ptr<Source> source,
                                     FetchLimits limits, std::shared_ptr<HandOver> hand_over,
                                     Deadline deadline) {
@@ -114,7 +119,8 @@ net::Task<Result<void>> LoopCache::download(std::shared_ptr<FillState> state, Fi
     const auto seen = state->progress().version();
     if (result) co_return *result;
     const bool is_unasked = state->is_unasked();
-    if (is_unasked ? prefetch->should_end() && state->give_up() : !is_completed && state->give_up()) {
+    const bool may_go_on = is_unasked ? !prefetch->should_end() : is_completed;
+    if (!may_go_on && state->give_up()) {
       co_return failure(ErrorCode::kCancelled, ErrorSource::kClient,
                         is_unasked ? "no client has asked for it" : "every client has left");
     }

@@ -42,6 +42,10 @@ bool is_for_rest(const net::HttpRequest& request) {
 
 }  // namespace
 
+Prefetcher::Origin Prefetcher::origin_of(Exchange& exchange, const Target& target) {
+  return {.registry = target.registry, .scope = target.scope, .cdn_loop = hops_with_us(exchange)};
+}
+
 // By a hash: a collision costs a prefetch, and a hit must not cost copies of names.
 bool Prefetcher::is_new(const net::IpAddress& client, const cache::Scope& scope, const oci::Digest& manifest,
                         Deadline::Clock::time_point now) {
@@ -63,13 +67,12 @@ void Prefetcher::note_manifest(Exchange& exchange, const Target& target, const o
   bool is_whole = true;
   for (oci::Descriptor& child : manifest->children) {
     if (child.role == oci::ChildRole::kManifest || is_foreign(child)) continue;
-    const bool is_here = cache_.has_content(target.scope.registry, child.digest);
+    const bool is_here = has_blob(target.scope, child.digest);
     if (child.role == oci::ChildRole::kLayer) {
       is_whole &= is_here;
       layers.push_back(std::move(child));
     } else if (!is_here) {
-      downloads_.spawn(download_config(
-          {.registry = target.registry, .scope = target.scope, .cdn_loop = hops_with_us(exchange)}, child));
+      downloads_.spawn(download_config(origin_of(exchange, target), child));
     }
   }
   if (is_whole) return;
@@ -80,9 +83,7 @@ void Prefetcher::note_blob(Exchange& exchange, const Target& target, const oci::
   if (!exchange.client() || !is_for_rest(exchange.request())) return;
   const auto pull = pulls_.begin(*exchange.client(), target.scope, digest, exchange.started());
   if (!pull) return;
-  downloads_.spawn(download_layers(
-      {.registry = target.registry, .scope = target.scope, .cdn_loop = hops_with_us(exchange)}, pull,
-      digest));
+  downloads_.spawn(download_layers(origin_of(exchange, target), pull, digest));
 }
 
 net::Task<void> Prefetcher::download_config(Origin origin, oci::Descriptor config) {
@@ -99,7 +100,7 @@ net::Task<void> Prefetcher::download_layers(Origin origin, std::shared_ptr<Pull>
   bool is_stopped = false;
   net::TaskGroup running(loop_);
   for (const oci::Descriptor& layer : pull->layers()) {
-    if (layer.digest == asked || cache_.has_content(origin.scope.registry, layer.digest)) continue;
+    if (layer.digest == asked || has_blob(origin.scope, layer.digest)) continue;
     if (limit > 0 && layer.size.count > limit - total) continue;
     auto slot = co_await cache_.prefetch_slots().take(Deadline::after(cache::Prefetch::kPatience));
     if (!slot || is_stopped) break;

@@ -44,6 +44,10 @@ class Prefetcher {
     std::string cdn_loop;
   };
 
+  static Origin origin_of(Exchange& exchange, const Target& target);
+  bool has_blob(const cache::Scope& scope, const oci::Digest& digest) {
+    return cache_.has_content(scope, digest, cache::ContentKind::kBlob);
+  }
   bool is_new(const net::IpAddress& client, const cache::Scope& scope, const oci::Digest& manifest,
               Deadline::Clock::time_point now);
   net::Task<void> download_config(Origin origin, oci::Descriptor config);

@@ -52,6 +52,18 @@ double prefetches(const Site& site, std::string_view result) {
   return site.proxy.metric(fmt::format("layover_prefetches_total{{result=\"{}\"}}", result));
 }
 
+/// A download of `path` stops in the middle until the gate is opened.
+Gate& stop_halfway(ScriptedUpstream& upstream, const std::string& path, const std::string& bytes) {
+  Gate& gate = upstream.gate();
+  upstream.on("GET", path, [&gate, bytes](const UpstreamRequest&, Reply& reply) {
+    reply.head(200, {{"Content-Length", std::to_string(bytes.size())}});
+    reply.write(std::string_view(bytes).substr(0, bytes.size() / 2));
+    gate.wait();
+    reply.write(std::string_view(bytes).substr(bytes.size() / 2));
+  });
+  return gate;
+}
+
 bool is_fetched(const Site& site, const std::string& path) {
   return eventually([&] { return site.upstream.count("GET", path) == 1; }) && site.proxy.settle();
 }
@@ -169,14 +181,7 @@ TEST_CASE("what is prefetched is given to nobody whom upstream would not give it
 TEST_CASE("a client that asks for a layer on its way joins it, and has all of it") {
   Site site;
   const Image image(site.upstream, 2);
-  Gate& half = site.upstream.gate();
-  site.upstream.on("GET", image.layers[1],
-                   [&half, bytes = image.bytes[1]](const UpstreamRequest&, Reply& reply) {
-                     reply.head(200, {{"Content-Length", std::to_string(kLayerBytes)}});
-                     reply.write(std::string_view(bytes).substr(0, kLayerBytes / 2));
-                     half.wait();
-                     reply.write(std::string_view(bytes).substr(kLayerBytes / 2));
-                   });
+  Gate& half = stop_halfway(site.upstream, image.layers[1], image.bytes[1]);
   REQUIRE(site.proxy.get(image.manifest).status == 200);
   REQUIRE(site.proxy.get(image.layers[0]).status == 200);
   REQUIRE(eventually([&] { return half.waiting() == 1; }));
@@ -243,13 +248,7 @@ TEST_CASE("a layer that is larger than its manifest says is not downloaded ahead
 TEST_CASE("a prefetch gives way to a client that waits for its connection") {
   Site site([](config::Settings& settings) { Site::registry(settings).max_connections = 1; });
   const Image image(site.upstream, 2);
-  Gate& never = site.upstream.gate();
-  site.upstream.on("GET", image.layers[1],
-                   [&never, bytes = image.bytes[1]](const UpstreamRequest&, Reply& reply) {
-                     reply.head(200, {{"Content-Length", std::to_string(kLayerBytes)}});
-                     reply.write(std::string_view(bytes).substr(0, kLayerBytes / 2));
-                     never.wait();
-                   });
+  Gate& never = stop_halfway(site.upstream, image.layers[1], image.bytes[1]);
   REQUIRE(site.proxy.get(image.manifest).status == 200);
   REQUIRE(is_fetched(site, image.config));
   REQUIRE(site.proxy.get(image.layers[0]).status == 200);
