@@ -312,7 +312,7 @@ TEST_CASE("a sample of a small index is all of it, and of a large one each entry
   open.apply(changes);
   CHECK(open.index->sample(401, Random::system()).size() == 401);
   std::set<oci::Digest> seen;
-  for (int round = 0; round < 2000; ++round) {
+  for (int round = 0; round < 6000; ++round) {
     const auto drawn = open.index->sample(20, Random::system());
     CHECK(drawn.size() <= 20);
     for (const auto& entry : drawn) seen.insert(entry.digest);
