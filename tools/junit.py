@@ -12,23 +12,31 @@ CUT_OFF = (2, 124, 137)  # By SIGINT or timeout(1): the test that ran is reporte
 
 def count(path):
     """(passed, failed, skipped) of the report at `path`; a missing or broken one counts nothing."""
+    cases = read_cases(path)
+    failed = failed_names(path)
+    skipped = names_of(cases, ("skipped",)) - failed
+    return (len({name_of(case) for case in cases}) - len(failed) - len(skipped), len(failed), len(skipped))
+
+
+def failed_names(path):
+    """{(class, test)} of what failed in the report at `path`."""
+    return names_of(read_cases(path), ("failure", "error"))
+
+
+def read_cases(path):
     try:
-        cases = list(ElementTree.parse(path).iter("testcase"))
+        return list(ElementTree.parse(path).iter("testcase"))
     except (OSError, ElementTree.ParseError):
-        return (0, 0, 0)
-    failed_names = {name_of(case) for case in cases if has_any(case, ("failure", "error"))}
-    skipped_names = {name_of(case) for case in cases if has_any(case, ("skipped",))} - failed_names
-    names = {name_of(case) for case in cases}
-    return (len(names) - len(failed_names) - len(skipped_names), len(failed_names), len(skipped_names))
+        return []
+
+
+def names_of(cases, tags):
+    return {name_of(case) for case in cases if any(case.find(tag) is not None for tag in tags)}
 
 
 def name_of(case):
     """A test whose clean-up fails too is reported twice under one name."""
     return (case.get("classname"), case.get("name"))
-
-
-def has_any(case, tags):
-    return any(case.find(tag) is not None for tag in tags)
 
 
 def main():

@@ -23,12 +23,13 @@ start_results() {
   trap 'remove "$TMPDIR" 2>/dev/null' EXIT
 }
 
-# Prints the sum of all tallies as the last line and exits accordingly.
+# Names what failed, prints the sum of all tallies as the last line and exits accordingly.
 finish_results() {
   local passed failed skipped
   read -r passed failed skipped < <(cat -- "$results"/*.tally 2>/dev/null |
     awk '{ p += $1; f += $2; s += $3 } END { print p + 0, f + 0, s + 0 }')
   printf '\n%s: logs and reports are in build/test-results; this took %d s\n' "$program" "$SECONDS"
+  [ "$failed" -eq 0 ] || "${python[@]}" "$root/tools/failures.py" "$results"
   printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
   [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
   exit
