@@ -8,7 +8,7 @@
 
 #include <fmt/format.h>
 
-#include "net/offload.h"
+#include "net/resolver.h"
 #include "net/signal.h"
 #include "net/task_group.h"
 
@@ -18,17 +18,6 @@ namespace {
 
 /// RFC 8305 5, "Connection Attempt Delay".
 constexpr std::chrono::milliseconds kAttemptDelay{250};
-
-Task<Result<std::vector<SocketAddress>>> resolve(std::string host, std::uint16_t port, Deadline deadline) {
-  auto numeric = numeric_address(host, port);
-  if (!numeric.empty()) co_return numeric;
-  auto found = co_await offload_until(Work::kResolve, deadline, [host, port] { return look_up(host, port); });
-  if (!found) {
-    co_return failure(ErrorCode::kDns, ErrorSource::kUpstream,
-                      fmt::format("the name {} was not resolved in time", host));
-  }
-  co_return std::move(*found);
-}
 
 Task<Result<Connection>> connect_one(Loop& loop, const DialTarget& target, SocketAddress address,
                                      Deadline deadline) {
@@ -116,7 +105,7 @@ Task<Result<Connection>> dial_any(Loop& loop, DialTarget target, std::vector<Soc
 Task<Result<Connection>> dial(Loop& loop, DialTarget target, std::chrono::milliseconds connect_timeout,
                               Deadline deadline) {
   auto addresses =
-      co_await resolve(target.host, target.port, earlier(Deadline::after(connect_timeout), deadline));
+      co_await resolve_host(target.host, target.port, earlier(Deadline::after(connect_timeout), deadline));
   if (!addresses) co_return std::unexpected(addresses.error());
   co_return co_await dial_any(loop, std::move(target), interleave_families(*addresses), connect_timeout,
                               deadline);
