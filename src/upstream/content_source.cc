@@ -119,12 +119,12 @@ class ContentSource final : public cache::Source {
     auto response = co_await client_.send(std::move(query), deadline);
     if (!response) {
       if (!may_lack_head(response.error())) co_return std::unexpected(response.error());
-      co_return co_await confirm_by_get(deadline);
+      co_return co_await confirm_by_get(fallback, deadline);
     }
     if (has_evidence(response->info())) co_return read_head(response->info(), digest_);
     // The GET may have to wait for the connection that this has.
     co_await response->discard_rest(deadline);
-    co_return co_await confirm_by_get(deadline);
+    co_return co_await confirm_by_get(fallback, deadline);
   }
 
   net::Task<Result<std::unique_ptr<cache::SourceStream>>> open(cache::SourceRange range,
@@ -158,8 +158,9 @@ class ContentSource final : public cache::Source {
 
  private:
   // Some registries answer no HEAD, or not before their first GET: the first byte then proves the same.
-  net::Task<Result<cache::SourceHead>> confirm_by_get(Deadline deadline) {
+  net::Task<Result<cache::SourceHead>> confirm_by_get(cache::Fallback fallback, Deadline deadline) {
     Query query = query_;
+    query.has_fallback = fallback == cache::Fallback::kStored;
     query.range = net::format_range(0, 1);
     query.vet = [digest = digest_](const net::ResponseInfo& info) -> Result<void> {
       const auto head = read_head(info, digest);

@@ -1,4 +1,6 @@
-// A request goes out with the authorization that is known; a 401 is answered once, with a renewed one.
+// A request goes out with the authorization that is known. What it is refused with is believed once that is
+// fresh: a 401 is answered with a renewed one, and so is what registries answer to expired credentials in its
+// place.
 #include "upstream/endpoint_client.h"
 
 #include <chrono>
@@ -109,6 +111,15 @@ Error no_credentials(const Endpoint& endpoint) {
   return error.with_answer({.status = 401, .content_type = {}, .body = {}, .retry_after = {}});
 }
 
+/// Whether the answer may be about credentials that have expired rather than about the content, although it
+/// is no challenge: Amazon's registry has 403 for that, its public one 400 for tokens, and others hide what
+/// they refuse.
+bool may_mean_expired(int status, const Authorization& shown, const Query& query) {
+  const bool is_bearer = shown.challenge.method == Authentication::Method::kBearer;
+  const bool is_stored = query.is_by_digest && query.has_fallback;
+  return status == 401 || status == 403 || (status == 400 && is_bearer) || (status == 404 && is_stored);
+}
+
 std::string token_key(const Endpoint& endpoint, const Query& query) {
   return endpoint.identity() + " " + query.repository.str();
 }
@@ -142,9 +153,11 @@ void EndpointClient::count_nonsense(const Endpoint& endpoint) const {
 }
 
 net::Task<Result<Response>> EndpointClient::ask(Target endpoint, Query query, Deadline deadline) {
-  std::string authorization = tokens_.current(token_key(*endpoint, query));
-  for (const bool may_authorize : {true, false}) {
-    auto response = co_await send_with(endpoint, query, authorization, deadline);
+  Authorization shown = tokens_.current(token_key(*endpoint, query));
+  bool may_authorize = true;
+  bool may_doubt = true;
+  for (;;) {
+    auto response = co_await send_with(endpoint, query, shown.value, deadline);
     if (!response) {
       co_return std::unexpected(response.error().within(fmt::format("{} cannot be asked", endpoint->name())));
     }
@@ -160,21 +173,32 @@ net::Task<Result<Response>> EndpointClient::ask(Target endpoint, Query query, De
       co_return std::unexpected(error);
     }
     const auto challenge = choose(parse_challenges(response->info().headers.all("www-authenticate")));
-    if (status == 401 && may_authorize && challenge) {
-      co_await response->discard_rest(deadline);
-      auto authorized = co_await authorize(endpoint, query, *challenge, authorization, deadline);
-      if (!authorized) {
-        co_return std::unexpected(authorized.error().within(
+    const Error error = co_await refusal(*endpoint, *response, what, deadline);
+    std::optional<TokenTable::Why> why;
+    if (status == 401 && challenge && may_authorize) {
+      why = TokenTable::Why::kChallenged;
+      shown.challenge = *challenge;
+    } else if (may_doubt && !shown.value.empty() && may_mean_expired(status, shown, query)) {
+      why = TokenTable::Why::kInDoubt;
+    }
+    if (why) {
+      co_await response->discard_rest(deadline);  // a token service may need its connection
+      auto renewed = co_await authorize(endpoint, query, shown.challenge, shown.value, *why, deadline);
+      if (!renewed) {
+        co_return std::unexpected(renewed.error().within(
             fmt::format("no token for {} of {}", query.repository.str(), endpoint->name())));
       }
-      authorization = std::move(*authorized);
-      continue;
+      may_authorize = false;
+      // A token is new; what a helper gives may be what it gave a while ago.
+      may_doubt =
+          *why == TokenTable::Why::kChallenged && shown.challenge.method == Authentication::Method::kBasic;
+      const bool is_worth_showing = *why == TokenTable::Why::kChallenged || *renewed != shown.value;
+      shown.value = std::move(*renewed);
+      if (is_worth_showing) continue;
     }
-    const Error error = co_await refusal(*endpoint, *response, what, deadline);
     count_trouble(metrics_, *endpoint, error);
     co_return std::unexpected(error);
   }
-  std::unreachable();
 }
 
 net::Task<Result<void>> EndpointClient::ping(Target endpoint, Deadline deadline) {
@@ -237,19 +261,19 @@ net::Task<Result<Response>> EndpointClient::send_with(Target endpoint, const Que
 
 net::Task<Result<std::string>> EndpointClient::authorize(Target endpoint, const Query& query,
                                                          Authentication challenge, std::string refused,
-                                                         Deadline deadline) {
+                                                         TokenTable::Why why, Deadline deadline) {
   auto start = [this, endpoint, query, challenge, refused](TokenTable::Refreshing refreshing) {
     background_.spawn(refresh(endpoint, query, challenge, refused, std::move(refreshing)));
   };
-  co_return co_await tokens_.renew(token_key(*endpoint, query), std::move(refused), std::move(start),
+  co_return co_await tokens_.renew(token_key(*endpoint, query), std::move(refused), why, std::move(start),
                                    deadline);
 }
 
 net::Task<void> EndpointClient::refresh(Target endpoint, Query query, Authentication challenge,
                                         std::string refused, TokenTable::Refreshing refreshing) {
   const auto limit = Deadline::after(endpoint->times().first_byte_budget);
-  auto authorization =
-      co_await fetch_authorization(endpoint, query, std::move(challenge), std::move(refused), limit);
+  auto authorization = co_await fetch_authorization(endpoint, query, challenge, std::move(refused), limit);
+  if (authorization) authorization->challenge = std::move(challenge);
   refreshing.settle(std::move(authorization));
 }
 
@@ -266,11 +290,13 @@ net::Task<Result<Authorization>> EndpointClient::fetch_authorization(Target endp
     if (is_basic) {
       if (!*login) co_return std::unexpected(no_credentials(*endpoint));
       Authorization authorization{.value = basic(**login)};
-      if (endpoint->helper()) authorization.renew_at = Deadline::after(CredentialHelper::kKeep);
+      // Also what is configured, so that repositories nobody asks for any more are forgotten.
+      authorization.renew_at = Deadline::after(CredentialHelper::kKeep);
       if (!may_ask_again || authorization.value != refused) co_return authorization;
     } else {
       auto token = co_await fetch_token(endpoint, query, challenge, *login, deadline);
-      if (token || !may_ask_again || token.error().code() != ErrorCode::kUnauthorized) co_return token;
+      const bool is_refused = !token && token.error().is_refusal();
+      if (!is_refused || !may_ask_again) co_return token;
     }
     refused_login = std::move(*login);
   }

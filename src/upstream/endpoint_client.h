@@ -39,7 +39,7 @@ class EndpointClient {
   net::Task<Result<Response>> send_with(Target endpoint, const Query& query, std::string authorization,
                                         Deadline deadline);
   net::Task<Result<std::string>> authorize(Target endpoint, const Query& query, Authentication challenge,
-                                           std::string refused, Deadline deadline);
+                                           std::string refused, TokenTable::Why why, Deadline deadline);
   net::Task<void> refresh(Target endpoint, Query query, Authentication challenge, std::string refused,
                           TokenTable::Refreshing refreshing);
   net::Task<Result<Authorization>> fetch_authorization(Target endpoint, const Query& query,

@@ -1,6 +1,7 @@
 // One refresh per slot, run apart from the requests that wait for it: each of them has its own deadline.
 #include "upstream/tokens.h"
 
+#include <chrono>
 #include <utility>
 
 namespace layover::upstream {
@@ -9,6 +10,8 @@ namespace {
 
 /// Above this many repositories, slots whose token has expired are swept out.
 constexpr std::size_t kSweep = 10'000;
+/// Between two refreshes of one slot that nobody was challenged to make.
+constexpr std::chrono::seconds kDoubtPause{60};
 
 bool is_good(const Authorization& authorization, const std::string& refused) {
   return !authorization.value.empty() && authorization.value != refused &&
@@ -38,11 +41,11 @@ TokenTable::Refreshing::~Refreshing() {
   settle(failure(ErrorCode::kCancelled, ErrorSource::kSelf, "the token's refresh was given up"));
 }
 
-std::string TokenTable::current(const std::string& key) const {
+Authorization TokenTable::current(const std::string& key) const {
   const auto slot = slots_.find(key);
   if (!slot) return {};
   const std::lock_guard lock(slot->mutex);
-  return is_good(slot->authorization, {}) ? slot->authorization.value : std::string();
+  return is_good(slot->authorization, {}) ? slot->authorization : Authorization{};
 }
 
 std::shared_ptr<TokenTable::Slot> TokenTable::slot_of(const std::string& key) {
@@ -55,8 +58,8 @@ std::shared_ptr<TokenTable::Slot> TokenTable::slot_of(const std::string& key) {
   return slots_.find_or_insert(key, [] { return std::make_shared<Slot>(); }).first;
 }
 
-net::Task<Result<std::string>> TokenTable::renew(std::string key, std::string refused, StartRefresh start,
-                                                 Deadline deadline) {
+net::Task<Result<std::string>> TokenTable::renew(std::string key, std::string refused, Why why,
+                                                 StartRefresh start, Deadline deadline) {
   const auto slot = slot_of(key);
   std::optional<std::uint64_t> refreshes_before;
   for (;;) {
@@ -69,6 +72,10 @@ net::Task<Result<std::string>> TokenTable::renew(std::string key, std::string re
         if (slot->last_failure) co_return std::unexpected(*slot->last_failure);
         // The same as before, or a token that is about to expire: asking for more of them would not end.
         co_return slot->authorization.value;
+      }
+      if (why == Why::kInDoubt && !refreshes_before && !slot->is_refreshing) {
+        if (!slot->doubted_until.has_passed()) co_return refused;
+        slot->doubted_until = Deadline::after(kDoubtPause);
       }
       refreshes_before = slot->refreshes;
       must_start = !std::exchange(slot->is_refreshing, true);

@@ -15,20 +15,26 @@
 #include "net/keyed_table.h"
 #include "net/signal.h"
 #include "net/task.h"
+#include "upstream/challenge.h"
 
 namespace layover::upstream {
 
 /// A value for the Authorization header, good until shortly before the token expires.
 struct Authorization {
   std::string value;
+  Authentication challenge{};  // what asked for it
   Deadline renew_at = Deadline::never();
 };
 
 /// Shared by all loops; thread-safe. Outlives every refresh.
 class TokenTable {
  public:
-  /// The current authorization for `key` (a registry and a repository); empty if there is none.
-  std::string current(const std::string& key) const;
+  /// Why another authorization is wanted: the one shown was turned down by a challenge, or the answer is one
+  /// that expired credentials get too. Whoever only doubts makes no more than one refresh in a minute.
+  enum class Why { kChallenged, kInDoubt };
+
+  /// The current authorization for `key` (a registry and a repository); without a value if there is none.
+  Authorization current(const std::string& key) const;
 
   class Refreshing;
   /// Starts a refresh that runs on its own, whatever becomes of the request that needed it first.
@@ -36,7 +42,7 @@ class TokenTable {
   /// An authorization other than `refused` (which upstream has just turned down; may be empty) that somebody
   /// else got in the meantime, or what one refresh gets by `deadline`: perhaps `refused` again, where there
   /// is nothing better.
-  net::Task<Result<std::string>> renew(std::string key, std::string refused, StartRefresh start,
+  net::Task<Result<std::string>> renew(std::string key, std::string refused, Why why, StartRefresh start,
                                        Deadline deadline);
 
  private:
@@ -45,8 +51,9 @@ class TokenTable {
     std::shared_ptr<net::Signal> settled = std::make_shared<net::Signal>();
     Authorization authorization;
     bool is_refreshing = false;
-    std::uint64_t refreshes = 0;        // that have ended
-    std::optional<Error> last_failure;  // of the last of them, if it failed
+    Deadline doubted_until = Deadline::at({});  // no refresh out of doubt before
+    std::uint64_t refreshes = 0;                // that have ended
+    std::optional<Error> last_failure;          // of the last of them, if it failed
   };
 
   std::shared_ptr<Slot> slot_of(const std::string& key);

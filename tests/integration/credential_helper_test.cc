@@ -2,7 +2,9 @@
 // again when they are refused.
 #include <sys/stat.h>
 
+#include <atomic>
 #include <fstream>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -15,14 +17,24 @@
 using namespace layover;
 using namespace layover::test;
 
-TEST_CASE("a credential helper is asked off the loop, and again once the registry refuses what it gave") {
-  const TemporaryDirectory directory;
+namespace {
+
+/// A helper that gives "user:secret1" at first, then "user:secret2", and so on; it notes what it was asked
+/// for in a file of its name with ".asked".
+std::string counting_helper(const TemporaryDirectory& directory) {
   const std::string program = directory.path() + "/docker-credential-test";
-  // Gives "user:secret1" at first, then "user:secret2"; only the second is right.
   std::ofstream(program) << "#!/bin/sh\nread server\necho \"$server\" >> \"$0.asked\"\n"
                             "echo \"{\\\"Username\\\": \\\"user\\\", \\\"Secret\\\": "
                             "\\\"secret$(wc -l < \"$0.asked\")\\\"}\"\n";
   REQUIRE(::chmod(program.c_str(), 0700) == 0);
+  return program;
+}
+
+}  // namespace
+
+TEST_CASE("a credential helper is asked off the loop, and again once the registry refuses what it gave") {
+  const TemporaryDirectory directory;
+  const std::string program = counting_helper(directory);
   const std::string good = "Basic dXNlcjpzZWNyZXQy";
 
   ScriptedUpstream upstream;
@@ -41,8 +53,6 @@ TEST_CASE("a credential helper is asked off the loop, and again once the registr
       reply.answer(401, {{"WWW-Authenticate", "Basic realm=\"r\""}}, "");
       return true;
     });
-    // The first secret is refused, and the answer with it.
-    CHECK(proxy.get(paths[0]).status == 401);
   }
   SECTION("shown to the token service") {
     upstream.before_all([url = upstream.url()](const UpstreamRequest& request, Reply& reply) {
@@ -77,4 +87,34 @@ TEST_CASE("a credential helper that fails is told as the cause, and is no refusa
   CHECK(answer.status == 502);
   CHECK(answer.body.find("the credential helper " + program + " gave no credentials for r.test") !=
         std::string::npos);
+}
+
+TEST_CASE("a helper's credentials that are refused without a 401 are asked for again") {
+  const TemporaryDirectory directory;
+  const std::string program = counting_helper(directory);
+  ScriptedUpstream upstream;
+  config::Registry registry = registry_at("r.test", upstream);
+  registry.credentials =
+      config::Credentials{.helper = config::CredentialHelper{.program = program, .server = "r.test"}};
+  RunningProxy proxy(settings_with({registry}));
+  auto good = std::make_shared<std::atomic<const char*>>("Basic dXNlcjpzZWNyZXQx");
+  upstream.before_all([good](const UpstreamRequest& request, Reply& reply) {
+    const std::string authorization = request.header("authorization");
+    if (authorization == good->load()) return false;
+    if (authorization.empty()) {
+      reply.answer(401, {{"WWW-Authenticate", "Basic realm=\"r\""}}, "");
+    } else {
+      reply.answer(403, {}, R"({"errors":[{"code":"DENIED","message":"your token has expired"}]})");
+    }
+    return true;
+  });
+  const auto blob = [&](const std::string& repository, unsigned seed) {
+    return blob_path(repository, upstream.add_blob(repository, random_bytes(5000, seed)));
+  };
+  CHECK(proxy.get(blob("a", 1)).status == 200);
+  *good = "Basic dXNlcjpzZWNyZXQy";
+  // One repository that has shown them, and one that has not yet.
+  CHECK(proxy.get(blob("a", 2)).status == 200);
+  *good = "Basic dXNlcjpzZWNyZXQz";
+  CHECK(proxy.get(blob("b", 3)).status == 200);
 }
