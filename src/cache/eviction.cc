@@ -25,7 +25,7 @@ constexpr std::chrono::hours kOfUse{24};
 
 constexpr std::chrono::minutes kBetweenOldLeftOvers{10};
 
-/// Before an index that cannot be written is tried again.
+/// Before an index that cannot be written, or files that cannot be unlinked, are tried again.
 constexpr std::chrono::seconds kPauseAfterFailure{1};
 
 struct Victim {
@@ -76,6 +76,7 @@ Bytes unlink_all(Cache& cache, const std::vector<Victim>& victims) {
   return gone;
 }
 
+/// Whether anything is gone from the disk.
 net::Task<bool> evict(Cache& cache, Victims victims) {
   std::vector<Change> changes;
   for (const Victim& victim : *victims) changes.emplace_back(RemoveContent{.digest = victim.claim.digest()});
@@ -85,7 +86,7 @@ net::Task<bool> evict(Cache& cache, Victims victims) {
       co_await net::offload(net::Work::kDisk, [&cache, victims] { return unlink_all(cache, *victims); });
   cache.count_evicted(victims->size(), gone);
   log_debug("evicted {} contents, {} bytes", victims->size(), gone.count);
-  co_return true;
+  co_return gone.count > 0;
 }
 
 net::Task<void> evict_as_demanded(Cache& cache, std::shared_ptr<EvictionPolicy> policy) {
@@ -105,8 +106,8 @@ net::Task<void> evict_as_demanded(Cache& cache, std::shared_ptr<EvictionPolicy> 
       if (demand.is_urgent) cache.budget().note_exhausted(demand.epoch);
       co_return;
     }
-    const bool is_evicted = co_await evict(cache, std::move(victims));
-    if (!is_evicted) co_await net::sleep_until(Deadline::after(kPauseAfterFailure));
+    const bool has_freed = co_await evict(cache, std::move(victims));
+    if (!has_freed) co_await net::sleep_until(Deadline::after(kPauseAfterFailure));
   }
 }
 

@@ -55,6 +55,11 @@ class FaultyFileSystem final : public FileSystem {
     of(call).fault = Fault{.skip = skip, .code = code};
   }
   void fail(const FileFault& fault) { fail(fault.call, fault.skip, fault.code); }
+  /// From now on all of them fail.
+  void fail_always(Call call, ErrorCode code) {
+    const std::lock_guard lock(mutex_);
+    of(call).fault = Fault{.skip = 0, .code = code, .is_lasting = true};
+  }
   /// Whether the fault that was asked for has happened.
   bool has_failed(Call call) {
     const std::lock_guard lock(mutex_);
@@ -160,6 +165,7 @@ class FaultyFileSystem final : public FileSystem {
   struct Fault {
     unsigned skip;
     ErrorCode code;
+    bool is_lasting = false;
   };
   struct State {
     std::optional<Fault> fault;
@@ -179,7 +185,11 @@ class FaultyFileSystem final : public FileSystem {
     --state.waiting;
     if (!state.fault || state.fault->skip-- > 0) return std::nullopt;
     const ErrorCode code = state.fault->code;
-    state.fault.reset();
+    if (state.fault->is_lasting) {
+      state.fault->skip = 0;
+    } else {
+      state.fault.reset();
+    }
     return Error(code, ErrorSource::kDisk, "a fault that the test asked for");
   }
 

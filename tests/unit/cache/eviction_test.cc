@@ -1,6 +1,7 @@
 // Eviction: what goes and what stays, whom it disturbs, and what is left when it is cut off midway.
 #include <filesystem>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/support/catch.h"
@@ -228,6 +229,20 @@ TEST_CASE("a file that lost its entry but not its name is adopted by the next st
   CHECK(got.is_whole(first.bytes));
   CHECK(got.how == CacheResult::kRevalidated);
   CHECK(first.content->opens() == 1);
+}
+
+TEST_CASE("where no file can be unlinked, eviction pauses before it forgets more of what is stored") {
+  CacheFixture fixture(1, true, {.max_size = Bytes{4'000'000}, .min_free = {}});
+  constexpr unsigned kMoreThanABatch = 100;
+  std::vector<Blob> blobs;
+  for (unsigned i = 0; i < kMoreThanABatch; ++i) blobs.emplace_back(i + 1, 10'000);
+  for (Blob& blob : blobs) pull(fixture, blob);
+  fixture.files.fail_always(Call::kRemove, ErrorCode::kIo);
+  const unsigned before = fixture.files.calls(Call::kRemove);
+  fixture.cache().budget().set_limits({.max_size = Bytes{100'000}, .min_free = {}});
+  REQUIRE(eventually([&] { return fixture.files.calls(Call::kRemove) > before; }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  CHECK(fixture.cache().index().totals().blobs >= kMoreThanABatch / 2);
 }
 
 TEST_CASE("adopted files that pass the limit are evicted after the sweep") {
