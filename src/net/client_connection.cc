@@ -104,7 +104,7 @@ int ClientConnection::Parse::on_headers() {
   const int status = parser.status_code;
   if (status >= 100 && status < 200 && status != 101) {
     info = {};
-    return 0;
+    return kHasNoBody;  // RFC 9110 15.2, whatever its fields say
   }
   is_head_complete = true;
   info.status = status;

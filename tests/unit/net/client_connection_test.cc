@@ -145,6 +145,25 @@ TEST_CASE("interim answers are passed over") {
   }
 }
 
+// RFC 9110 15.2: an interim answer ends with its head, whatever that says.
+TEST_CASE("an interim answer has no body") {
+  const std::string framing = GENERATE("Content-Length: 10", "Transfer-Encoding: chunked");
+  INFO(framing);
+  const std::string interim = "HTTP/1.1 103 Early Hints\r\n" + framing + "\r\n\r\n";
+  const std::string answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+  const Received received = answer_with(interim + answer, Then::kStay);
+  CHECK_FALSE(received.failure.has_value());
+  CHECK(received.body == "hello");
+  CHECK(received.is_reusable);
+  for (const bool is_head : {false, true}) {
+    const Received broken =
+        answer_with(interim + "a\r\n0123456789\r\n0\r\n\r\n" + answer, Then::kEnd, {.is_head = is_head});
+    REQUIRE(broken.failure.has_value());
+    CHECK(broken.failure->code() == ErrorCode::kProtocol);
+    CHECK(broken.body.empty());
+  }
+}
+
 TEST_CASE("a connection that the server ends, or has sent too much on, is not used again") {
   CHECK_FALSE(answer_with(ok("Content-Length: 2\r\nConnection: close\r\n", "hi"), Then::kStay).is_reusable);
   CHECK_FALSE(answer_with("HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", Then::kStay).is_reusable);
