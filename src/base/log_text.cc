@@ -82,16 +82,31 @@ void append_runs(LogBuffer& line, std::string_view text, IsHarmless is_harmless,
   }
 }
 
+/// `value`, which is not negative, as the last digits of `count`.
+template <typename Number>
+void put_digits(char* to, int count, Number value) {
+  for (int i = count - 1; i >= 0; --i) {
+    to[i] = static_cast<char>('0' + value % 10);
+    value /= 10;
+  }
+}
+
 }  // namespace
 
+// By hand: every request that is logged has one, and a format costs five times as much.
 void append_time(LogBuffer& line, WallTime time) {
   const auto day = std::chrono::floor<std::chrono::days>(time);
   const std::chrono::year_month_day date(day);
   const std::chrono::hh_mm_ss clock(time - day);
-  fmt::format_to(std::back_inserter(line), "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
-                 static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
-                 static_cast<unsigned>(date.day()), clock.hours().count(), clock.minutes().count(),
-                 clock.seconds().count(), clock.subseconds().count());
+  char text[] = "0000-00-00T00:00:00.000Z";
+  put_digits(text, 4, static_cast<int>(date.year()));
+  put_digits(text + 5, 2, static_cast<unsigned>(date.month()));
+  put_digits(text + 8, 2, static_cast<unsigned>(date.day()));
+  put_digits(text + 11, 2, clock.hours().count());
+  put_digits(text + 14, 2, clock.minutes().count());
+  put_digits(text + 17, 2, clock.seconds().count());
+  put_digits(text + 20, 3, clock.subseconds().count());
+  append(line, {text, sizeof text - 1});
 }
 
 void append_json_string(LogBuffer& line, std::string_view text) {

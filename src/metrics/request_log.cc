@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <utility>
 
 #include "base/ascii.h"
 #include "base/log_text.h"
@@ -18,6 +19,25 @@ constexpr Bytes kWaiting = 1_MiB;
 /// A line may be late by this much, so that a busy second costs a hundred writes and not a write a request.
 constexpr std::chrono::milliseconds kGather{10};
 
+/// A field's name with what separates it from the field before and from its value, in either form.
+template <std::size_t N>
+struct FieldName {
+  char text[N + 1]{};
+  char json[N + 3]{};
+
+  // NOLINTNEXTLINE(*-explicit-*): so that a literal can be one
+  consteval FieldName(const char (&name)[N]) {
+    text[0] = ' ';
+    std::ranges::copy_n(name, N - 1, text + 1);
+    text[N] = '=';
+    json[0] = ',';
+    json[1] = '"';
+    std::ranges::copy_n(name, N - 1, json + 2);
+    json[N + 1] = '"';
+    json[N + 2] = ':';
+  }
+};
+
 /// Appends fields in one of the two forms: `name=value ...` (logfmt), or the members of a JSON object.
 class Fields {
  public:
@@ -28,14 +48,16 @@ class Fields {
     if (is_json_) line_.push_back('}');
   }
 
-  void time(std::string_view name, WallTime value) {
-    begin(name);
+  template <FieldName name>
+  void time(WallTime value) {
+    begin<name>();
     if (is_json_) line_.push_back('"');
     append_time(line_, value);
     if (is_json_) line_.push_back('"');
   }
-  void text(std::string_view name, std::string_view value) {
-    begin(name);
+  template <FieldName name>
+  void text(std::string_view value) {
+    begin<name>();
     const std::string_view part = value.substr(0, kMaxText);
     if (part.empty()) {
       append(line_, is_json_ ? "null" : "-");
@@ -47,16 +69,19 @@ class Fields {
       append_quoted(line_, part);
     }
   }
-  void number(std::string_view name, std::uint64_t value) {
-    begin(name);
+  template <FieldName name>
+  void number(std::uint64_t value) {
+    begin<name>();
     append_number(value);
   }
-  void boolean(std::string_view name, bool value) {
-    begin(name);
+  template <FieldName name>
+  void boolean(bool value) {
+    begin<name>();
     append(line_, value ? "true" : "false");
   }
-  void milliseconds(std::string_view name, std::optional<std::chrono::nanoseconds> value) {
-    begin(name);
+  template <FieldName name>
+  void milliseconds(std::optional<std::chrono::nanoseconds> value) {
+    begin<name>();
     if (!value) {
       append(line_, is_json_ ? "null" : "-");
       return;
@@ -73,12 +98,12 @@ class Fields {
   /// Needs no quotes in logfmt.
   static bool is_plain(char c) { return is_visible(c) && c != '"' && c != '=' && c != '\\'; }
 
-  void begin(std::string_view name) {
-    if (!is_first_) line_.push_back(is_json_ ? ',' : ' ');
-    is_first_ = false;
-    if (is_json_) line_.push_back('"');
-    append(line_, name);
-    append(line_, is_json_ ? "\":" : "=");
+  template <FieldName name>
+  void begin() {
+    std::string_view text = is_json_ ? std::string_view(name.json, sizeof name.json)
+                                     : std::string_view(name.text, sizeof name.text);
+    text.remove_prefix(std::exchange(is_first_, false) ? 1 : 0);
+    append(line_, text);
   }
   void append_number(std::uint64_t value) {
     const fmt::format_int digits(value);
@@ -93,23 +118,23 @@ class Fields {
 void append_line(LogBuffer& out, LogFormat format, WallTime now, const RequestLine& line) {
   const RequestRecord& record = line.record;
   Fields fields(out, format);
-  fields.time("time", now);
-  fields.text("client", line.client);
-  fields.text("method", line.method);
-  fields.text("kind", to_string(record.kind));
-  fields.text("registry", line.registry);
-  fields.text("repository", line.repository);
-  fields.text("reference", line.reference);
-  fields.number("status", static_cast<std::uint64_t>(std::max(record.code, 0)));
-  fields.number("bytes", record.sent.count);
-  fields.milliseconds("duration_ms", record.duration);
-  fields.milliseconds("first_byte_ms", record.time_to_first_byte);
-  fields.text("cache", to_string(record.cache));
-  fields.boolean("upstream", line.is_upstream_asked);
-  fields.text("ending", to_string(line.ending));
-  fields.text("user_agent", line.user_agent);
-  fields.text("request_id", line.request_id);
-  if (!line.path.empty()) fields.text("path", line.path);
+  fields.time<"time">(now);
+  fields.text<"client">(line.client);
+  fields.text<"method">(line.method);
+  fields.text<"kind">(to_string(record.kind));
+  fields.text<"registry">(line.registry);
+  fields.text<"repository">(line.repository);
+  fields.text<"reference">(line.reference);
+  fields.number<"status">(static_cast<std::uint64_t>(std::max(record.code, 0)));
+  fields.number<"bytes">(record.sent.count);
+  fields.milliseconds<"duration_ms">(record.duration);
+  fields.milliseconds<"first_byte_ms">(record.time_to_first_byte);
+  fields.text<"cache">(to_string(record.cache));
+  fields.boolean<"upstream">(line.is_upstream_asked);
+  fields.text<"ending">(to_string(line.ending));
+  fields.text<"user_agent">(line.user_agent);
+  fields.text<"request_id">(line.request_id);
+  if (!line.path.empty()) fields.text<"path">(line.path);
   fields.end();
 }
 

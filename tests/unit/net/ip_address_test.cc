@@ -36,6 +36,8 @@ struct StringMaker<AddressClass> {
 
 TEST_CASE("addresses are read and shown in their canonical form") {
   CHECK(ip("10.1.2.3").to_string() == "10.1.2.3");
+  CHECK(ip("255.0.100.9").to_string() == "255.0.100.9");
+  CHECK(ip("0.0.0.0").to_string() == "0.0.0.0");
   CHECK(ip("2001:DB8::0:1").to_string() == "2001:db8::1");
   CHECK(ip("::ffff:1.2.3.4").is_v6());
   CHECK(ip("::").to_string() == "::");
