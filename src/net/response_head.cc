@@ -1,6 +1,7 @@
 // Answer heads.
 #include "net/response_head.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <ctime>
@@ -15,6 +16,8 @@ void append_number(std::string& text, unsigned long long value) {
   const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
   text.append(digits.data(), end);
 }
+
+bool ends_a_line(char c) { return c == '\r' || c == '\n' || c == '\0'; }
 
 }  // namespace
 
@@ -69,7 +72,7 @@ ResponseHead::ResponseHead(int status) : status_(status) {
 }
 
 ResponseHead& ResponseHead::add(std::string_view name, std::string_view value) {
-  if (value.find_first_of(std::string_view("\r\n\0", 3)) != std::string_view::npos) return *this;
+  if (std::ranges::any_of(value, ends_a_line)) return *this;
   text_ += name;
   text_ += ": ";
   text_ += value;

@@ -15,6 +15,8 @@ using oci::SpecErrorCode;
 
 /// `last` is a tag, of 128 characters at most; some registries page by tokens of their own.
 constexpr std::size_t kLongestQuery = 1024;
+/// A registry, a repository of up to five parts, a noun and a reference.
+constexpr std::size_t kUsualParts = 8;
 
 std::unexpected<RouteFault> fault(int status, SpecErrorCode code, std::string message) {
   return std::unexpected(RouteFault{.status = status, .code = code, .message = std::move(message)});
@@ -22,6 +24,7 @@ std::unexpected<RouteFault> fault(int status, SpecErrorCode code, std::string me
 
 std::expected<std::vector<std::string>, RouteFault> split(std::string_view path) {
   std::vector<std::string> parts;
+  parts.reserve(kUsualParts);
   for (;;) {
     const auto slash = path.find('/');
     auto decoded = net::percent_decode(path.substr(0, slash));
