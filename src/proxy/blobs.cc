@@ -48,12 +48,6 @@ net::ResponseHead blob_head(Exchange& exchange, const oci::Digest& digest, int s
   return head;
 }
 
-net::Task<void> send_not_modified(Exchange& exchange, const oci::Digest& digest, metrics::CacheResult how) {
-  net::ResponseHead head = exchange.begin(304, how);
-  add_digest(head, digest);
-  co_await exchange.send_head(std::move(head), false);
-}
-
 net::Task<void> describe_blob(Exchange& exchange, const Target& target, Deadline deadline) {
   auto described = co_await exchange.context().cache.describe(content_request(exchange, target), deadline);
   if (!described) {

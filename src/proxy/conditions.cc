@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <string_view>
+#include <utility>
 
 #include "base/ascii.h"
 
@@ -42,6 +43,12 @@ bool is_known_to_client(const net::HttpRequest& request, const oci::Digest& dige
     }
     return false;
   });
+}
+
+net::Task<void> send_not_modified(Exchange& exchange, const oci::Digest& digest, metrics::CacheResult how) {
+  net::ResponseHead head = exchange.begin(304, how);
+  add_digest(head, digest);
+  co_await exchange.send_head(std::move(head), false);
 }
 
 }  // namespace layover::proxy

@@ -6,6 +6,7 @@
 #include "net/request_parser.h"
 #include "net/response_head.h"
 #include "oci/digest.h"
+#include "proxy/exchange.h"
 
 namespace layover::proxy {
 
@@ -17,5 +18,8 @@ void add_digest(net::ResponseHead& head, const oci::Digest& digest);
 
 /// Whether If-None-Match names this content: the client has it, and is answered 304.
 bool is_known_to_client(const net::HttpRequest& request, const oci::Digest& digest);
+
+/// Answers 304. `exchange` and `digest` outlive the task.
+net::Task<void> send_not_modified(Exchange& exchange, const oci::Digest& digest, metrics::CacheResult how);
 
 }  // namespace layover::proxy

@@ -145,17 +145,12 @@ net::Task<Result<Manifest>> fetch(Exchange& exchange, cache::ContentRequest requ
   co_return co_await fetch_once(exchange, std::move(request), deadline);
 }
 
-net::ResponseHead manifest_head(Exchange& exchange, int status, const oci::Digest& digest, CacheResult how,
+net::ResponseHead manifest_head(Exchange& exchange, const oci::Digest& digest, CacheResult how,
                                 std::string_view media_type) {
-  net::ResponseHead head = exchange.begin(status, how);
+  net::ResponseHead head = exchange.begin(200, how);
   if (!media_type.empty()) head.add("Content-Type", media_type);
   add_digest(head, digest);
   return head;
-}
-
-net::Task<void> send_not_modified(Exchange& exchange, const oci::Digest& digest, CacheResult how) {
-  net::ResponseHead head = manifest_head(exchange, 304, digest, how, {});
-  co_await exchange.send_head(std::move(head), false);
 }
 
 /// How an answer came about: the tag's part, if there was one, and the manifest's.
@@ -217,7 +212,7 @@ net::Task<Result<bool>> answer_head(Exchange& exchange, const Target& target, Re
     co_return true;
   }
   net::ResponseHead head =
-      manifest_head(exchange, 200, digest, found.how, oci::strip_parameters(found.media_type));
+      manifest_head(exchange, digest, found.how, oci::strip_parameters(found.media_type));
   head.add("Content-Length", found.size->count);
   co_await exchange.send_head(std::move(head), false);
   co_return true;
@@ -231,7 +226,7 @@ net::Task<void> send_manifest(Exchange& exchange, const Target& target, const oc
     co_return;
   }
   exchange.context().prefetcher.note_manifest(exchange, target, digest, bytes);
-  net::ResponseHead head = manifest_head(exchange, 200, digest, how, media_type);
+  net::ResponseHead head = manifest_head(exchange, digest, how, media_type);
   co_await exchange.send(std::move(head), bytes);
 }
 
