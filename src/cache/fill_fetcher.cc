@@ -27,6 +27,10 @@ constexpr std::uint64_t kWorthPieces = std::uint64_t{32} << 20;
 constexpr std::uint64_t kSmallestPiece = std::uint64_t{2} << 20;
 constexpr std::uint64_t kLargestPiece = FillPlan::kClaim;  // which is its stream's alone
 
+/// Of a stream beside others: an upstream that refuses one more, or one place, is not asked again and again
+/// because the others go on. One that is told so by an answer is not asked again at all.
+constexpr unsigned kVainTries = 1;
+
 }  // namespace
 
 /// A worker's place in the count, taken when it was spawned.
@@ -146,9 +150,11 @@ net::Task<void> FillFetcher::work(FillPlan::Handle part, std::unique_ptr<SourceS
 
 net::Task<std::optional<Error>> FillFetcher::fetch(FillPlan::Handle part,
                                                    std::unique_ptr<SourceStream> stream) {
-  for (;;) {
+  unsigned in_vain = 0;  // tries, one after the other
+  while (plan_.extend(part)) {
     std::optional<Error> error;
     auto stage = FillPatience::Stage::kOpening;
+    const std::uint64_t begin = part->claimed.begin;
     if (!stream) {
       auto opened = co_await reopen(part);
       if (opened) {
@@ -157,8 +163,14 @@ net::Task<std::optional<Error>> FillFetcher::fetch(FillPlan::Handle part,
         error = opened.error();
       }
     }
+    if (stream && part->claimed.begin != begin) {
+      stream.reset();  // another has taken over what this was opened for
+      continue;
+    }
     if (stream) {
+      plan_.set_open(part, true);
       auto received = co_await receive(part, *stream);
+      plan_.set_open(part, false);
       if (received && *received == Received::kAll) co_return std::nullopt;
       stream.reset();
       if (received) {
@@ -168,6 +180,8 @@ net::Task<std::optional<Error>> FillFetcher::fetch(FillPlan::Handle part,
       error = received.error();
       stage = FillPatience::Stage::kReceiving;
     }
+    in_vain = part->claimed.begin > begin ? 0 : in_vain + 1;
+    if (workers_ > 1 && in_vain > (error->answer() != nullptr ? 0 : kVainTries)) co_return error;
     const auto pause = patience_.pause_after(*error, stage, plan_.received());
     if (!pause) co_return error;
     log_info("the download of {} from {} is carried on from byte {} in {} ms: {}",
@@ -175,6 +189,7 @@ net::Task<std::optional<Error>> FillFetcher::fetch(FillPlan::Handle part,
              pause->count(), error->describe());
     if (pause->count() > 0) co_await net::sleep_until(Deadline::after(*pause));
   }
+  co_return std::nullopt;
 }
 
 net::Task<Result<std::unique_ptr<SourceStream>>> FillFetcher::reopen(FillPlan::Handle part) {

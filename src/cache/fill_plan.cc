@@ -19,10 +19,22 @@ std::uint64_t FillPlan::next_taken(std::uint64_t offset) const {
   return taken;
 }
 
+/// The same, but for claims of streams that are not open.
+std::uint64_t FillPlan::next_brought(std::uint64_t offset) const {
+  std::uint64_t taken = received_.next_from(offset).value_or(end_of_content());
+  for (const Stream& stream : streams_) {
+    if (stream.is_open && stream.claimed.end > offset) {
+      taken = std::min(taken, std::max(stream.claimed.begin, offset));
+    }
+  }
+  return taken;
+}
+
 FillPlan::Handle FillPlan::start(ByteRange request) {
   const std::uint64_t claim = std::min(request.length(), kClaim);
-  streams_.push_back(
-      {.claimed = {.begin = request.begin, .end = request.begin + claim}, .request_end = request.end});
+  streams_.push_back({.claimed = {.begin = request.begin, .end = request.begin + claim},
+                      .request_end = request.end,
+                      .is_open = false});
   return std::prev(streams_.end());
 }
 
@@ -31,8 +43,9 @@ void FillPlan::receive(Handle stream, std::uint64_t n) {
   stream->claimed.begin += n;
 }
 
-bool FillPlan::extend(Handle stream) const {
+bool FillPlan::extend(Handle stream) {
   ByteRange& claimed = stream->claimed;
+  if (claimed.empty() && stream->is_open) take_over(*stream);
   const std::uint64_t free_end = std::min(stream->request_end, next_taken(claimed.end));
   const std::uint64_t end = std::min(free_end, claimed.begin + kClaim);
   if (end <= claimed.end) return !claimed.empty();
@@ -40,12 +53,21 @@ bool FillPlan::extend(Handle stream) const {
   return true;
 }
 
+void FillPlan::take_over(Stream& by) {
+  const std::uint64_t begin = by.claimed.end;
+  for (Stream& stream : streams_) {
+    if (stream.is_open || stream.claimed.begin != begin) continue;
+    by.claimed.end = std::max(by.claimed.end, std::min(by.request_end, stream.claimed.end));
+    stream.claimed.begin = by.claimed.end;
+  }
+}
+
 bool FillPlan::is_overtaken(Handle stream) const {
-  return next_taken(stream->claimed.end) < stream->request_end;
+  return next_brought(stream->claimed.end) < stream->request_end;
 }
 
 void FillPlan::leave_to_others(Handle stream) const {
-  stream->request_end = std::min(stream->request_end, next_taken(stream->claimed.end));
+  stream->request_end = std::min(stream->request_end, next_brought(stream->claimed.end));
 }
 
 void FillPlan::end(Handle stream) { streams_.erase(stream); }

@@ -22,6 +22,7 @@ class FillPlan {
   struct Stream {
     ByteRange claimed;
     std::uint64_t request_end = 0;
+    bool is_open = false;  // until then nobody knows whether upstream gives it one more
   };
   /// Valid until end().
   using Handle = std::list<Stream>::iterator;
@@ -34,10 +35,13 @@ class FillPlan {
 
   /// A stream that asks for `request`, which is free. It claims the first bytes of it.
   Handle start(ByteRange request);
+  /// Whether upstream is answering the stream.
+  void set_open(Handle stream, bool is_open) const { stream->is_open = is_open; }
   /// The stream has received the next `n` bytes, of those that it had claimed.
   void receive(Handle stream, std::uint64_t n);
-  /// Claims what follows, as far as it is free and within its request; false where that is nothing.
-  bool extend(Handle stream) const;
+  /// Claims what follows, as far as it is free and within its request; false where that is nothing. An open
+  /// stream that has come to the claim of one that is not takes it over.
+  bool extend(Handle stream);
   /// Whether others bring some of what the stream has asked for: it will be dropped in the middle.
   bool is_overtaken(Handle stream) const;
   /// The stream asks for no more than what nobody else brings.
@@ -59,6 +63,8 @@ class FillPlan {
  private:
   std::uint64_t end_of_content() const;
   std::uint64_t next_taken(std::uint64_t offset) const;
+  std::uint64_t next_brought(std::uint64_t offset) const;
+  void take_over(Stream& by);
 
   std::optional<Bytes> size_;
   Extents received_;

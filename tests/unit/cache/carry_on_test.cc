@@ -157,6 +157,32 @@ TEST_CASE("a stream that others overtake is dropped at a lull, so that upstream 
   readers.finish();
 }
 
+TEST_CASE("an upstream that refuses one more stream is left alone, and the one there is brings everything") {
+  CacheFixture fixture{2};
+  const Blob blob(1, 40'000'000);
+  ScriptedContent& content = *blob.content;
+  content.limit(2'000'000);
+  auto request = fixture.request(content, blob.digest);
+  request.streams = 4;
+  auto first = fixture.start_get(request);
+  REQUIRE(eventually([&] { return content.given() == 2'000'000; }));
+  content.refuse_open(Error(ErrorCode::kRateLimited, ErrorSource::kUpstream, "too many")
+                          .with_answer({.status = 429, .content_type = {}, .body = {}, .retry_after = "60"}));
+  auto ahead = fixture.start_get(request, 1, nullptr, {.begin = 30'000'000, .end = 30'100'000});
+  REQUIRE(eventually([&] { return content.begins().size() == 2; }));
+  for (std::uint64_t limit = 2'100'000; limit <= 30'000'000; limit += 1'000'000) {
+    content.limit(limit);
+    REQUIRE(eventually([&] { return content.given() == limit; }));
+  }
+  content.limit(ScriptedContent::kNoLimit);
+  CHECK(LoopThread::wait_for(std::move(ahead)).is_whole(blob.bytes.substr(30'000'000, 100'000)));
+  CHECK(LoopThread::wait_for(std::move(first)).is_whole(blob.bytes));
+  fixture.settle();
+  CHECK(fixture.is_stored(blob.digest));
+  CHECK(content.begins() == std::vector<std::uint64_t>{0, 30'000'000});
+  CHECK(content.given() == blob.bytes.size());
+}
+
 TEST_CASE("the last byte is held back from a reader ahead too") {
   CacheFixture fixture;
   const Blob blob(1, 40'000'000);

@@ -55,11 +55,33 @@ TEST_CASE("a stream is overtaken once another has a part of what it asked for") 
   const auto whole = plan.start({.begin = 0, .end = 100'000'000});
   CHECK_FALSE(plan.is_overtaken(whole));
   const auto part = plan.start({.begin = 50'000'000, .end = 60'000'000});
+  CHECK_FALSE(plan.is_overtaken(whole));  // perhaps upstream gives it nothing
+  plan.set_open(part, true);
   CHECK(plan.is_overtaken(whole));
   CHECK_FALSE(plan.is_overtaken(part));
   plan.leave_to_others(whole);
   CHECK(whole->request_end == 50'000'000);
   CHECK_FALSE(plan.is_overtaken(whole));
+}
+
+TEST_CASE("an open stream takes over the claim of one that is not, when it comes to it") {
+  FillPlan plan = plan_of(kSize);
+  const auto whole = plan.start({.begin = 0, .end = kSize});
+  plan.set_open(whole, true);
+  const auto waiting = plan.start({.begin = kClaim, .end = kClaim + 2'000'000});
+  const auto open = plan.start({.begin = 3 * kClaim, .end = 4 * kClaim});
+  plan.set_open(open, true);
+  plan.receive(whole, kClaim - 1);
+  REQUIRE(plan.extend(whole));
+  CHECK(whole->claimed.end == kClaim);  // not before it is there
+  plan.receive(whole, 1);
+  REQUIRE(plan.extend(whole));
+  CHECK(whole->claimed.begin == kClaim);
+  CHECK(waiting->claimed.empty());
+  CHECK_FALSE(plan.extend(waiting));
+  plan.end(waiting);
+  while (plan.extend(whole)) plan.receive(whole, whole->claimed.length());
+  CHECK(plan.received() == 3 * kClaim);
 }
 
 TEST_CASE("what a stream gives up is free again, what it has received is not") {
