@@ -229,9 +229,11 @@ class LoopCache {
                                        Deadline deadline);
   net::Task<Result<SourceHead>> confirm(const ContentRequest& request, const Stored& stored,
                                         Deadline deadline);
-  net::Task<Result<SourceHead>> ask_source(const ContentRequest& request, const Stored& stored,
-                                           Deadline deadline);
-  net::Task<Result<SourceHead>> ask_once(const ContentRequest& request, Fallback fallback, Deadline deadline);
+  struct GrantQuestion;
+  net::Task<void> answer_for_all(GrantQuestion question, Deadline deadline, Cache::Questions::Duty duty);
+  net::Task<Result<SourceHead>> ask_once(const ContentRequest& request, std::optional<Bytes> renewed,
+                                         Deadline deadline);
+  bool is_good_in_outage(const ContentRequest& request, const Stored& stored) const;
 
   net::Task<Result<std::optional<Opened>>> open_stored(const ContentRequest& request,
                                                        std::shared_ptr<const Stored> stored, bool is_new_here,
@@ -245,7 +247,8 @@ class LoopCache {
   net::Task<Result<bool>> join(const ContentRequest& request, FillState& fill, Deadline deadline);
   Result<void> check_distrust(const FillKey& key) const;
   void note_mismatch(const FillKey& key, bool is_registry_to_blame);
-  PutGrant grant_of(const ContentRequest& request, std::string media_type) const;
+  PutGrant grant_of(const Scope& scope, const oci::Digest& digest, ContentKind kind,
+                    std::string media_type) const;
 
   bool is_first_of_prefetch(const ContentRequest& request);
 

@@ -10,15 +10,51 @@ namespace layover::cache {
 
 namespace {
 
-/// The question is nobody's who waits for the answer.
-template <typename Duty>
-net::Task<void> answer_for_all(std::shared_ptr<Source> source, Fallback fallback, Deadline deadline,
-                               Duty duty) {
-  auto head = co_await source->confirm(fallback, deadline);
-  duty.settle(std::move(head));
+/// What upstream says of content that is stored must fit that.
+Result<SourceHead> fitting(Result<SourceHead> head, const Scope& scope, const oci::Digest& digest,
+                           Bytes size) {
+  if (!head || !head->size || *head->size == size) return head;
+  return failure(ErrorCode::kCorrupt, ErrorSource::kDisk,
+                 fmt::format("{} gives {} the size {}, and the stored file has {}", scope.registry.str(),
+                             digest.to_string(), head->size->count, size.count));
 }
 
 }  // namespace
+
+/// A question of which nobody who waits for the answer is the owner.
+struct LoopCache::GrantQuestion {
+  std::shared_ptr<Source> source;
+  Scope scope;
+  oci::Digest digest;
+  ContentKind kind;
+  std::optional<Bytes> renewed;  // the size of stored content, whose grant stands in for a missing answer
+};
+
+/// What is learnt about a grant that stands in meanwhile is written down before those who wait are told:
+/// perhaps nobody waits any more.
+net::Task<void> LoopCache::answer_for_all(GrantQuestion question, Deadline deadline,
+                                          Cache::Questions::Duty duty) {
+  auto head =
+      co_await question.source->confirm(question.renewed ? Fallback::kStored : Fallback::kNone, deadline);
+  if (question.renewed) {
+    head = fitting(std::move(head), question.scope, question.digest, *question.renewed);
+    std::vector<Change> changes;
+    if (head) {
+      changes.emplace_back(grant_of(question.scope, question.digest, question.kind, head->content_type));
+      writer().write_later(std::move(changes));
+    } else if (head.error().is_refusal()) {
+      changes.emplace_back(
+          RemoveGrant{.scope = question.scope, .digest = question.digest, .kind = question.kind});
+      auto removed = co_await writer().write(std::move(changes));
+      if (!removed) head = std::unexpected(removed.error());
+    }
+  }
+  duty.settle(std::move(head));
+}
+
+bool LoopCache::is_good_in_outage(const ContentRequest& request, const Stored& stored) const {
+  return stored.grant && is_younger(stored.grant->confirmed, request.times->stale_ttl);
+}
 
 bool LoopCache::is_younger(WallTime since, config::Duration age) const {
   const auto passed = cache_.clock().wall_now() - since;
@@ -34,8 +70,8 @@ net::Task<Result<LoopCache::Permission>> LoopCache::permit(const ContentRequest&
   if (head)
     co_return Permission{.how = metrics::CacheResult::kRevalidated,
                          .media_type = std::move(head->content_type)};
-  const bool is_servable = stored.grant && is_younger(stored.grant->confirmed, request.times->stale_ttl);
-  if (!is_servable || !head.error().is_outage()) co_return std::unexpected(head.error());
+  if (!is_good_in_outage(request, stored) || !head.error().is_outage())
+    co_return std::unexpected(head.error());
   log_warning("{} of {} is served although the right to read it could not be confirmed: {}",
               request.digest.to_string(), request.scope.to_string(), head.error().describe());
   co_return Permission{.how = metrics::CacheResult::kStale, .media_type = stored.grant->media_type};
@@ -45,16 +81,22 @@ net::Task<Result<LoopCache::Permission>> LoopCache::permit(const ContentRequest&
 // by removing the one there was.
 net::Task<Result<SourceHead>> LoopCache::confirm(const ContentRequest& request, const Stored& stored,
                                                  Deadline deadline) {
-  auto head = co_await ask_source(request, stored, deadline);
+  const bool is_renewal = is_good_in_outage(request, stored);
+  const auto limit =
+      is_renewal ? earlier(deadline, Deadline::after(request.times->confirm_timeout)) : deadline;
+  auto head =
+      co_await ask_once(request, is_renewal ? std::optional(stored.content->size) : std::nullopt, limit);
+  head = fitting(std::move(head), request.scope, request.digest, stored.content->size);
   if (head) {
     std::vector<Change> changes;
-    changes.emplace_back(grant_of(request, head->content_type));
+    if (!is_renewal)
+      changes.emplace_back(grant_of(request.scope, request.digest, request.kind, head->content_type));
     const FillKey key{.registry = request.scope.registry, .digest = request.digest};
     for (PutTag& tag : take_pending_tags(key, request.scope)) changes.emplace_back(std::move(tag));
-    writer().write_later(std::move(changes));
+    if (!changes.empty()) writer().write_later(std::move(changes));
   } else if (head.error().is_refusal()) {
     cache_.metrics_.access_denied(metrics::DenialReason::kGrant).add();
-    if (!stored.grant) co_return head;
+    if (is_renewal || !stored.grant) co_return head;
     std::vector<Change> changes;
     changes.emplace_back(RemoveGrant{.scope = request.scope, .digest = request.digest, .kind = request.kind});
     auto removed = co_await writer().write(std::move(changes));
@@ -63,47 +105,43 @@ net::Task<Result<SourceHead>> LoopCache::confirm(const ContentRequest& request, 
   co_return head;
 }
 
-net::Task<Result<SourceHead>> LoopCache::ask_source(const ContentRequest& request, const Stored& stored,
-                                                    Deadline deadline) {
-  const auto limit =
-      stored.grant ? earlier(deadline, Deadline::after(request.times->confirm_timeout)) : deadline;
-  auto head = co_await ask_once(request, stored.grant ? Fallback::kStored : Fallback::kNone, limit);
-  if (head && head->size && *head->size != stored.content->size) {
-    co_return failure(
-        ErrorCode::kCorrupt, ErrorSource::kDisk,
-        fmt::format("{} gives {} the size {}, and the stored file has {}", request.scope.registry.str(),
-                    request.digest.to_string(), head->size->count, stored.content->size.count));
-  }
-  co_return head;
-}
-
-// However many requests of a scope want to know at once, upstream is asked once.
-net::Task<Result<SourceHead>> LoopCache::ask_once(const ContentRequest& request, Fallback fallback,
+// However many requests of a scope want to know at once, upstream is asked once, with the time that a request
+// has at most: those who wait may have less.
+net::Task<Result<SourceHead>> LoopCache::ask_once(const ContentRequest& request, std::optional<Bytes> renewed,
                                                   Deadline deadline) {
+  const auto start = [&](Cache::Questions::Duty duty) {
+    GrantQuestion question{.source = request.source(),
+                           .scope = request.scope,
+                           .digest = request.digest,
+                           .kind = request.kind,
+                           .renewed = renewed};
+    const auto limit = Deadline::after(request.times->first_byte_budget);
+    fills_.spawn(answer_for_all(std::move(question), limit, std::move(duty)));
+  };
   auto head = co_await cache_.questions_.join(
-      {.scope = request.scope, .digest = request.digest, .kind = request.kind, .fallback = fallback},
-      [] { return std::optional<SourceHead>(); },
-      [&](auto duty) { fills_.spawn(answer_for_all(request.source(), fallback, deadline, std::move(duty))); },
-      deadline);
-  const bool is_still_asked =
-      !head && head.error().code() == ErrorCode::kTimeout && head.error().source() == ErrorSource::kSelf;
-  if (!is_still_asked) co_return head;
+      {.scope = request.scope,
+       .digest = request.digest,
+       .kind = request.kind,
+       .fallback = renewed ? Fallback::kStored : Fallback::kNone},
+      [] { return std::optional<SourceHead>(); }, start, deadline);
+  if (head) co_return std::move(*head);
   co_return failure(ErrorCode::kTimeout, ErrorSource::kUpstream,
                     fmt::format("{} took too long to say whether {} may be read",
                                 request.scope.registry.str(), request.digest.to_string()));
 }
 
-PutGrant LoopCache::grant_of(const ContentRequest& request, std::string media_type) const {
-  return {.scope = request.scope,
-          .digest = request.digest,
-          .kind = request.kind,
+PutGrant LoopCache::grant_of(const Scope& scope, const oci::Digest& digest, ContentKind kind,
+                             std::string media_type) const {
+  return {.scope = scope,
+          .digest = digest,
+          .kind = kind,
           .record = {.confirmed = cache_.clock().wall_now(), .media_type = std::move(media_type)}};
 }
 
 // Lets another scope into a running fill once upstream has said that it may read the content. False
 // where the fill has ended in the meantime; the grant is then written, so that the next look finds it.
 net::Task<Result<bool>> LoopCache::join(const ContentRequest& request, FillState& fill, Deadline deadline) {
-  auto head = co_await ask_once(request, Fallback::kNone, deadline);
+  auto head = co_await ask_once(request, std::nullopt, deadline);
   if (!head) {
     if (head.error().is_refusal()) cache_.metrics_.access_denied(metrics::DenialReason::kGrant).add();
     co_return std::unexpected(head.error());
@@ -112,7 +150,7 @@ net::Task<Result<bool>> LoopCache::join(const ContentRequest& request, FillState
   const FillView view = fill.view();
   if (view.failure || view.uncached) co_return false;
   std::vector<Change> changes;
-  changes.emplace_back(grant_of(request, head->content_type));
+  changes.emplace_back(grant_of(request.scope, request.digest, request.kind, head->content_type));
   auto written = co_await writer().write(std::move(changes));
   if (!written) co_return std::unexpected(written.error());
   co_return false;

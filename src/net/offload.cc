@@ -23,7 +23,8 @@ struct WorkClass {
 };
 
 std::mutex classes_mutex;
-// In the order of Work. The index has one writer; two names whose servers are silent leave two threads to all others.
+// In the order of Work. The index has one writer; two names whose servers are silent leave two threads to all
+// others.
 std::array<WorkClass, kWorkClasses> classes{WorkClass(2), WorkClass(4), WorkClass(4),
                                             WorkClass(1), WorkClass(4), WorkClass(2)};
 

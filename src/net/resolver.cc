@@ -32,11 +32,11 @@ Task<Result<Addresses>> resolve_host(std::string host, std::uint16_t port, Deadl
                      });
   };
   auto found = co_await look_ups.join(fmt::format("{}:{}", host, port), nothing_known, start, deadline);
-  if (!found && found.error().code() == ErrorCode::kTimeout) {
+  if (!found) {
     co_return failure(ErrorCode::kDns, ErrorSource::kUpstream,
                       fmt::format("the name {} was not resolved in time", host));
   }
-  co_return found;
+  co_return std::move(*found);
 }
 
 }  // namespace layover::net

@@ -64,25 +64,25 @@ class SingleFlight {
   using Known = std::function<std::optional<Value>()>;
   using Start = std::function<void(Duty)>;
 
-  /// The result of the run for `key`, or kTimeout. Where none is under way, `known` is asked once more under
-  /// the key's lock, for what a run that has just ended has left; only then `start` begins one, apart from
-  /// the calling task. Both are called before the first suspension.
-  Task<Result<Value>> join(Key key, Known known, Start start, Deadline deadline) {
+  /// The result of the run for `key`; nothing where it has none by the deadline. Where no run is under way,
+  /// `known` is asked once more under the key's lock, for what a run that has just ended has left; only then
+  /// `start` begins one, apart from the calling task. Both are called before the first suspension.
+  Task<std::optional<Result<Value>>> join(Key key, Known known, Start start, Deadline deadline) {
     std::optional<Value> left;
     auto [flight, is_new] = flights_.find_or_insert(key, [&]() -> std::shared_ptr<Flight> {
       left = known();
       return left ? nullptr : std::make_shared<Flight>();
     });
-    if (left) co_return std::move(*left);
+    if (left) co_return Result<Value>(std::move(*left));
     if (is_new) start(Duty(*this, key, flight));
     for (;;) {
       const auto seen = flight->landed->version();
       {
         const std::lock_guard lock(flight->mutex);
-        if (flight->result) co_return *flight->result;
+        if (flight->result) co_return flight->result;
       }
       auto landed = co_await flight->landed->changed(seen, deadline);
-      if (!landed) co_return std::unexpected(landed.error());
+      if (!landed) co_return std::nullopt;
     }
   }
 

@@ -20,6 +20,8 @@ namespace {
 
 using oci::SpecErrorCode;
 
+constexpr std::size_t kLongestHops = 1024;
+
 net::Task<void> send_ping(Exchange& exchange) {
   net::ResponseHead head = exchange.begin(200);
   head.add("Content-Type", "application/json");
@@ -36,6 +38,12 @@ std::optional<ErrorAnswer> refuse_at_once(const Exchange& exchange, const std::s
   if (request.headers.has_token("cdn-loop", instance)) {
     return make_answer(508, SpecErrorCode::kUnavailable,
                        "this request has passed through here before: the chain of mirrors is a loop");
+  }
+  // It goes upstream with a question that others may wait for too, and no chain of caches is this long.
+  std::size_t hops = 0;
+  for (const std::string_view hop : request.headers.all("cdn-loop")) hops += hop.size();
+  if (hops > kLongestHops) {
+    return make_answer(431, SpecErrorCode::kUnsupported, "the CDN-Loop header is too long");
   }
   return std::nullopt;
 }

@@ -87,17 +87,10 @@ net::Task<Result<TagAnswer>> confirm(Exchange& exchange, const Target& target, c
     context.background.spawn(ask_and_tell(context, std::move(question), std::move(duty)));
   };
   auto answer = co_await context.shared.tags.questions().join(key, confirmed_since, start, deadline);
-  if (!answer && answer.error().source() == ErrorSource::kSelf &&
-      answer.error().code() == ErrorCode::kTimeout) {
-    const Error slow(
-        ErrorCode::kTimeout, ErrorSource::kUpstream,
-        fmt::format("{} took too long to say what {} is", key.scope.registry.str(), key.to_string()));
-    // Slow is as bad as down: the next request does not wait either. What is only told of an outage that is
-    // known must not be noted again: its pause would never end.
-    if (has_fallback) target.registry->health().note_outage(slow);
-    co_return std::unexpected(slow);
-  }
-  co_return answer;
+  if (answer) co_return std::move(*answer);
+  co_return failure(
+      ErrorCode::kTimeout, ErrorSource::kUpstream,
+      fmt::format("{} took too long to say what {} is", key.scope.registry.str(), key.to_string()));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 // requests, so that a dead one costs the time of one request.
 #include "upstream/client.h"
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <utility>
@@ -17,6 +18,9 @@ namespace layover::upstream {
 
 namespace {
 
+/// Another layover's answer to this one request (RFC 5842 7.2).
+constexpr int kLoopDetected = 508;
+
 /// What a 404 is remembered for: whatever part of it is asked for, it is not there.
 std::string missing_key(const Query& query) {
   std::string key =
@@ -31,8 +35,8 @@ std::string missing_key(const Query& query) {
 bool is_down(const Error& error) {
   const UpstreamAnswer* answer = error.answer();
   if (error.code() == ErrorCode::kStatus && answer == nullptr) return false;
-  return error.is_outage() && error.source() == ErrorSource::kUpstream &&
-         (answer == nullptr || answer->status >= 502);
+  const bool is_bad = answer == nullptr || (answer->status >= 502 && answer->status != kLoopDetected);
+  return error.is_outage() && error.source() == ErrorSource::kUpstream && is_bad;
 }
 
 /// `must_note_outage` is false where each request is to find out for itself.
@@ -82,7 +86,26 @@ std::vector<std::shared_ptr<const Endpoint>> mirrors_for(const Query& query) {
 }  // namespace
 
 Client::Client(net::Loop& loop, TokenTable& tokens, metrics::Metrics& metrics)
-    : endpoints_(loop, tokens, metrics), probes_(loop) {}
+    : loop_(loop), endpoints_(loop, tokens, metrics), probes_(loop) {}
+
+/// As long as it lives, an answer is waited for that something stored could stand in for. Slow is as bad as
+/// down: after `confirm_timeout` an outage is noted, so that the next request does not wait.
+class Client::SlowAnswer final : net::Timer {
+ public:
+  SlowAnswer(net::Loop& loop, const Endpoint& endpoint) : endpoint_(endpoint) {
+    loop.arm(*this, Deadline::after(endpoint.times().confirm_timeout));
+  }
+
+ private:
+  void expire() override {
+    // Those that wait for a connection wait for us.
+    if (endpoint_.connection_limit() && endpoint_.connection_limit()->is_taken_up()) return;
+    endpoint_.health().note_outage(Error(ErrorCode::kTimeout, ErrorSource::kUpstream,
+                                         fmt::format("{} took too long to answer", endpoint_.name())));
+  }
+
+  const Endpoint& endpoint_;
+};
 
 net::Task<Result<Response>> Client::send(Query query, Deadline deadline) {
   const auto mirrors = mirrors_for(query);
@@ -98,6 +121,8 @@ net::Task<Result<Response>> Client::send(Query query, Deadline deadline) {
     }
     auto response = co_await ask_mirror(mirrors[i], query, share_of(deadline, mirrors.size() - i + 1));
     if (response) co_return response;
+    // What no client has asked for waits for nobody: nor does it go elsewhere instead.
+    if (query.prefetch && response.error().code() == ErrorCode::kCancelled) co_return response;
     troubles += fmt::format("{}; ", response.error().describe());
   }
   auto response = co_await ask_own(query, deadline);
@@ -120,6 +145,9 @@ net::Task<Result<Response>> Client::ask_own(Query query, Deadline deadline) {
   if (auto missing = own->health().not_found(missing_key(query))) co_return std::unexpected(*missing);
   const auto outage = query.has_fallback ? own->health().spare() : std::nullopt;
   if (outage) co_return std::unexpected(*outage);
+  // A list of tags takes long at many a registry that is well.
+  std::optional<SlowAnswer> slow;
+  if (query.has_fallback && query.kind != metrics::Kind::kTags) slow.emplace(loop_, *own);
   Retries retries;
   for (;;) {
     auto response = co_await endpoints_.ask(own, query, deadline);
@@ -136,8 +164,13 @@ net::Task<Result<Response>> Client::ask_own(Query query, Deadline deadline) {
 }
 
 net::Task<Result<Response>> Client::ask_mirror(Target mirror, Query query, Deadline deadline) {
+  const auto begun = Deadline::Clock::now();
   auto response = co_await endpoints_.ask(mirror, query, deadline);
-  remember(*mirror, query, response, true);
+  // A share of what is left of the time may be less than a healthy mirror needs.
+  const auto enough = std::min(mirror->times().connect_timeout, mirror->times().confirm_timeout);
+  const bool had_its_time = Deadline::Clock::now() - begun >= enough;
+  const bool is_late = !response && response.error().code() == ErrorCode::kTimeout;
+  remember(*mirror, query, response, !is_late || had_its_time);
   if (!response) log_debug("{}", response.error().describe());
   co_return response;
 }

@@ -37,7 +37,9 @@ class Client {
   net::Task<Result<Response>> ask_mirror(Target mirror, Query query, Deadline deadline);
   bool must_pass_over(const Target& mirror);
   net::Task<void> probe(Target mirror);
+  class SlowAnswer;
 
+  net::Loop& loop_;
   EndpointClient endpoints_;
   net::TaskGroup probes_;  // last: they use the client
 };

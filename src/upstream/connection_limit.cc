@@ -68,6 +68,11 @@ Result<ConnectionLimit::Share> ConnectionLimit::take_spare(std::shared_ptr<cache
   return Share(shared_from_this(), std::move(prefetch));
 }
 
+bool ConnectionLimit::is_taken_up() const {
+  const std::lock_guard lock(mutex_);
+  return taken_ >= most_;
+}
+
 std::unexpected<Error> ConnectionLimit::refuse() const {
   return failure(ErrorCode::kOverloaded, ErrorSource::kSelf,
                  fmt::format("all of the {} connections that {} may have (max_connections) stayed in use",

@@ -50,6 +50,8 @@ class ConnectionLimit : public std::enable_shared_from_this<ConnectionLimit> {
   net::Task<Result<Share>> take(Deadline deadline);
   /// One that nobody needs, until somebody does: `prefetch` is told then. kCancelled where there is none now.
   Result<Share> take_spare(std::shared_ptr<cache::Prefetch> prefetch);
+  /// Whether whoever comes now has to wait.
+  bool is_taken_up() const;
 
  private:
   struct Waiting {
@@ -63,7 +65,7 @@ class ConnectionLimit : public std::enable_shared_from_this<ConnectionLimit> {
 
   const unsigned most_;
   const std::string place_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   unsigned taken_ = 0;
   std::deque<Waiting*> waiting_;              // of tasks that wait in take()
   std::vector<cache::Prefetch*> prefetches_;  // of spare shares

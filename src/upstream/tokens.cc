@@ -12,6 +12,7 @@ namespace {
 constexpr std::size_t kSweep = 10'000;
 /// Between two refreshes of one slot that nobody was challenged to make.
 constexpr std::chrono::seconds kDoubtPause{60};
+constexpr std::chrono::seconds kPauseAfterFailure{5};
 
 bool is_good(const Authorization& authorization, const std::string& refused) {
   return !authorization.value.empty() && authorization.value != refused &&
@@ -31,6 +32,7 @@ void TokenTable::Refreshing::settle(Result<Authorization> result) {
       slot->last_failure.reset();
     } else {
       slot->last_failure = std::move(result.error());
+      slot->doubted_until = earlier(slot->doubted_until, Deadline::after(kPauseAfterFailure));
     }
   }
   slot->settled->notify();
@@ -74,7 +76,11 @@ net::Task<Result<std::string>> TokenTable::renew(std::string key, std::string re
         co_return slot->authorization.value;
       }
       if (why == Why::kInDoubt && !refreshes_before && !slot->is_refreshing) {
-        if (!slot->doubted_until.has_passed()) co_return refused;
+        if (!slot->doubted_until.has_passed()) {
+          // Whether it is outdated is not known before a refresh has worked.
+          if (slot->last_failure) co_return std::unexpected(*slot->last_failure);
+          co_return refused;
+        }
         slot->doubted_until = Deadline::after(kDoubtPause);
       }
       refreshes_before = slot->refreshes;

@@ -49,6 +49,15 @@ ScriptedUpstream::Script refuse(int status) {
 
 }  // namespace
 
+TEST_CASE("a mirror that sees a loop refuses one request, and is not down") {
+  MirroredSite site;
+  const std::string looping = blob_path("a", site.own.add_blob("a", random_bytes(1000, 1)));
+  site.first.on("*", looping, refuse(508));
+  CHECK(site.proxy.get(looping).status == 200);
+  const std::string other = random_bytes(1000, 2);
+  CHECK(site.proxy.get(blob_path("a", site.first.add_blob("a", other))).body == other);
+}
+
 TEST_CASE("content is asked for at the mirrors in their order, then at the registry") {
   MirroredSite site;
   const std::string at_first = random_bytes(100'000, 1);

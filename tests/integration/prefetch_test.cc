@@ -268,6 +268,25 @@ TEST_CASE("a prefetch gives way to a client that waits for its connection") {
   CHECK(site.proxy.metric("layover_cache_degraded") == 0);
 }
 
+TEST_CASE("a prefetch that finds its mirror busy does not go to the registry instead") {
+  ScriptedUpstream own;
+  ScriptedUpstream mirror;
+  config::Registry registry = registry_at("r.test", own);
+  registry.mirrors = {{.url = {.is_tls = false, .host = "127.0.0.1", .port = mirror.port()}}};
+  registry.max_connections = 1;
+  RunningProxy proxy(settings_with({registry}));
+  const Image image(mirror, 2);
+  Gate& never = stop_halfway(mirror, image.layers[0], image.bytes[0]);
+  REQUIRE(proxy.get(image.manifest).status == 200);
+  REQUIRE(eventually([&] { return proxy.metric("layover_fills_total{result=\"committed\"}") == 2; }));
+  own.forget_requests();
+  std::jthread reader([&] { CHECK(proxy.get(image.layers[0]).body == image.bytes[0]); });
+  REQUIRE(eventually([&] { return never.waiting() == 1; }));
+  REQUIRE(eventually([&] { return proxy.metric("layover_prefetches_total{result=\"stopped\"}") == 1; }));
+  CHECK(own.requests().empty());
+  never.open();
+}
+
 TEST_CASE("a layer that no client asks for within 10 s is given up, and what there is of it goes on later") {
   Site site;
   const std::size_t size = 12'000'000;

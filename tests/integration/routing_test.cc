@@ -204,4 +204,8 @@ TEST_CASE("a request that has been here before is a loop") {
   CHECK(seen.starts_with("other-cache, layover-"));
   const HttpAnswer answer = site.proxy.get(blob_path("a", digest), {{"CDN-Loop", seen}});
   CHECK(answer.status == 508);
+  // It shapes a question whose answer is everybody's.
+  site.upstream.forget_requests();
+  CHECK(site.proxy.get(blob_path("a", digest), {{"CDN-Loop", std::string(2000, 'a')}}).status == 431);
+  CHECK(site.upstream.requests().empty());
 }
