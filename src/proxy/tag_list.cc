@@ -3,6 +3,7 @@
 #include "proxy/tag_list.h"
 
 #include <algorithm>
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -12,8 +13,9 @@
 
 #include "base/ascii.h"
 #include "base/log.h"
-#include "net/offload.h"
+#include "net/single_flight.h"
 #include "net/url.h"
+#include "oci/media_type.h"
 #include "oci/tag_list.h"
 #include "proxy/target.h"
 
@@ -58,33 +60,51 @@ std::string next_query(const net::Url& asked, const net::HttpHeaders& headers) {
   return {};
 }
 
-net::Task<Result<cache::TagListRecord>> ask(Exchange& exchange, const Page& page, bool has_fallback,
-                                            Deadline deadline) {
-  const bool is_probe = asks_for_none(page.query);
-  const std::string query_text = is_probe ? "n=1" : page.query;
+/// Owns all that asking needs: it may outlive the request that wanted to know.
+struct ListQuestion {
+  Page page;
+  upstream::Query query;
+  std::optional<cache::TagListRecord> known;
+};
+
+using List = std::shared_ptr<const cache::TagListRecord>;
+using Lists = net::SingleFlight<std::string, List>;
+
+/// A captive portal has an answer for everything.
+Result<void> refuse_html(const net::ResponseInfo& info) {
+  const std::string_view type = oci::strip_parameters(info.headers.get("content-type").value_or(""));
+  if (!equals_ignoring_case(type, "text/html")) return {};
+  return failure(ErrorCode::kProtocol, ErrorSource::kUpstream, "for a list of tags it sent an HTML page");
+}
+
+ListQuestion list_question(Exchange& exchange, const Page& page, std::optional<cache::TagListRecord> known,
+                           bool has_fallback) {
+  const std::string text = asks_for_none(page.query) ? "n=1" : page.query;
   upstream::Query query = make_query(exchange, page.registry, page.scope, metrics::Kind::kTags,
-                                     query_text.empty() ? "tags/list" : "tags/list?" + query_text);
+                                     text.empty() ? "tags/list" : "tags/list?" + text);
   query.accept = {"application/json"};
+  query.vet = refuse_html;
   query.has_fallback = has_fallback;
-  auto response = co_await exchange.context().client.send(std::move(query), deadline);
-  if (!response) co_return std::unexpected(response.error());
-  std::string next = next_query(response->url(), response->info().headers);
-  auto body = co_await response->read_all(kMaxList, deadline);
-  if (!body) co_return std::unexpected(body.error());
-  auto checked = co_await net::offload(
-      net::Work::kCompute, [text = std::move(*body), name = page.scope.to_string()]() -> Result<std::string> {
-        if (oci::is_tag_list(text)) return text;
-        return failure(ErrorCode::kProtocol, ErrorSource::kUpstream,
-                       fmt::format("what upstream sent for the tags of {} is no list of tags", name));
-      });
-  if (!checked) co_return std::unexpected(checked.error());
-  cache::TagListRecord list{.page = page.key(),
-                            .confirmed = exchange.context().cache.clock().wall_now(),
-                            .next = std::move(next),
-                            .body = std::move(*checked)};
-  if (is_probe) {
+  return {.page = page, .query = std::move(query), .known = std::move(known)};
+}
+
+net::Task<Result<cache::TagListRecord>> ask(WorkerContext& context, const ListQuestion& question,
+                                            Deadline deadline) {
+  const auto check = [name = question.page.scope.to_string()](const net::ResponseInfo&,
+                                                              const std::string& text) -> Result<void> {
+    if (oci::is_tag_list(text)) return {};
+    return failure(ErrorCode::kProtocol, ErrorSource::kUpstream,
+                   fmt::format("what upstream sent for the tags of {} is no list of tags", name));
+  };
+  auto whole = co_await context.client.fetch(question.query, kMaxList, check, deadline);
+  if (!whole) co_return std::unexpected(whole.error());
+  cache::TagListRecord list{.page = question.page.key(),
+                            .confirmed = context.cache.clock().wall_now(),
+                            .next = next_query(whole->url, whole->info.headers),
+                            .body = std::move(whole->body)};
+  if (asks_for_none(question.page.query)) {
     list.next.clear();
-    list.body = oci::empty_tag_list(page.scope.repository.str());
+    list.body = oci::empty_tag_list(question.page.scope.repository.str());
   }
   co_return list;
 }
@@ -99,16 +119,38 @@ void record(cache::LoopCache& cache, const std::optional<cache::TagListRecord>& 
   cache.writer().write_later(std::move(changes));
 }
 
-net::Task<void> send(Exchange& exchange, CacheResult how, cache::TagListRecord list) {
+/// What upstream refuses is not listed in its next outage either.
+net::Task<void> forget(cache::LoopCache& cache, const cache::Scope& scope) {
+  std::vector<cache::Change> changes;
+  changes.emplace_back(cache::RemoveTagLists{.scope = scope});
+  auto removed = co_await cache.writer().write(std::move(changes));
+  if (!removed) log_error("{}", removed.error().describe());
+}
+
+/// The one that asks, for all who wait; what it learns is kept before they are told. A list may take long: it
+/// is asked for with a request's whole time, whatever those who wait are served meanwhile.
+net::Task<void> ask_and_tell(WorkerContext& context, ListQuestion question, Lists::Duty duty) {
+  const auto budget = question.page.registry->settings().times.first_byte_budget;
+  auto list = co_await ask(context, question, Deadline::after(budget));
+  if (list) {
+    record(context.cache, question.known, *list);
+    duty.settle(std::make_shared<const cache::TagListRecord>(std::move(*list)));
+    co_return;
+  }
+  if (question.known && list.error().is_refusal()) co_await forget(context.cache, question.page.scope);
+  duty.settle(std::unexpected(list.error()));
+}
+
+net::Task<void> send(Exchange& exchange, CacheResult how, List list) {
   net::ResponseHead head = exchange.begin(200, how);
   head.add("Content-Type", "application/json");
-  if (!list.next.empty()) {
+  if (!list->next.empty()) {
     const std::string_view target = exchange.request().target;
     const auto ns = ns_parameter(target);
-    head.add("Link", fmt::format("<{}?{}{}{}>; rel=\"next\"", target.substr(0, target.find('?')), list.next,
+    head.add("Link", fmt::format("<{}?{}{}{}>; rel=\"next\"", target.substr(0, target.find('?')), list->next,
                                  ns.empty() ? "" : "&", ns));
   }
-  co_await exchange.send(std::move(head), list.body);
+  co_await exchange.send(std::move(head), list->body);
 }
 
 }  // namespace
@@ -124,25 +166,29 @@ net::Task<void> serve_tag_list(Exchange& exchange, const Route& route,
   const auto budget = Deadline::after(times.first_byte_budget);
   const auto limit = is_servable ? earlier(budget, Deadline::after(times.confirm_timeout)) : budget;
 
-  auto list = co_await ask(exchange, page, is_servable, limit);
-  if (list) {
-    record(cache, known, *list);
-    co_await send(exchange, CacheResult::kMiss, std::move(*list));
+  WorkerContext& context = exchange.context();
+  const auto nothing_known = [] { return std::optional<List>(); };
+  const auto start = [&](Lists::Duty duty) {
+    context.background.spawn(
+        ask_and_tell(context, list_question(exchange, page, known, is_servable), std::move(duty)));
+  };
+  auto answer = co_await context.shared.tag_lists.join(page.key(), nothing_known, start, limit);
+  if (answer && *answer) {
+    co_await send(exchange, CacheResult::kMiss, std::move(**answer));
     co_return;
   }
-  if (known && list.error().is_refusal()) {
-    std::vector<cache::Change> changes;
-    changes.emplace_back(cache::RemoveTagLists{.scope = page.scope});
-    auto removed = co_await cache.writer().write(std::move(changes));
-    if (!removed) log_error("{}", removed.error().describe());
-  }
-  if (!is_servable || !list.error().is_outage()) {
-    co_await exchange.fail(list.error());
+  const Error error = answer ? answer->error()
+                             : Error(ErrorCode::kTimeout, ErrorSource::kUpstream,
+                                     fmt::format("{} took too long to list the tags of {}",
+                                                 page.registry->name(), page.scope.to_string()));
+  if (!is_servable || !error.is_outage()) {
+    co_await exchange.fail(error);
     co_return;
   }
   log(page.registry->health().is_down() ? LogLevel::kDebug : LogLevel::kWarning,
-      "the tags of {} are served stale: {}", page.scope.to_string(), list.error().describe());
-  co_await send(exchange, CacheResult::kStale, std::move(*known));
+      "the tags of {} are served stale: {}", page.scope.to_string(), error.describe());
+  co_await send(exchange, CacheResult::kStale,
+                std::make_shared<const cache::TagListRecord>(std::move(*known)));
 }
 
 }  // namespace layover::proxy

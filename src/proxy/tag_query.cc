@@ -37,6 +37,12 @@ std::optional<oci::Digest> digest_header(const net::ResponseInfo& info) {
   return oci::Digest::parse(info.headers.get("docker-content-digest").value_or(""));
 }
 
+/// By the algorithm of the digest that was announced, if one was.
+oci::Digest digest_of(const std::optional<oci::Digest>& announced, const std::string& bytes) {
+  const auto algorithm = announced ? announced->algorithm() : oci::Algorithm::kSha256;
+  return cache::digest_of(algorithm, std::as_bytes(std::span(bytes)));
+}
+
 /// Most registries' validator is the digest; another is sent too.
 std::string condition_for(const TagAnswer& known) {
   std::string condition = fmt::format("\"{}\"", known.digest.to_string());
@@ -72,32 +78,29 @@ net::Task<Result<TagAnswer>> ask_by_head(upstream::Client& client, const TagQues
 
 net::Task<Result<TagAnswer>> ask_by_get(upstream::Client& client, const TagQuestion& question, WallTime now,
                                         Deadline deadline) {
-  auto response = co_await client.send(tag_query(question, false), deadline);
-  if (!response) co_return std::unexpected(response.error());
-  const auto announced = digest_header(response->info());
-  std::string media_type(response->info().headers.get("content-type").value_or(""));
-  std::string etag(response->info().headers.get("etag").value_or(""));
-  auto bytes = co_await response->read_all(cache::kMaxManifest, deadline);
-  if (!bytes) co_return std::unexpected(bytes.error());
-  const std::string name = question.key.to_string();
-  if (!oci::looks_like_manifest(*bytes)) {
-    co_return failure(ErrorCode::kProtocol, ErrorSource::kUpstream,
-                      fmt::format("what upstream sent for {} is no manifest", name));
-  }
-  const auto algorithm = announced ? announced->algorithm() : oci::Algorithm::kSha256;
-  const oci::Digest digest = cache::digest_of(algorithm, std::as_bytes(std::span(*bytes)));
-  if (announced && *announced != digest) {
-    co_return failure(ErrorCode::kDigestMismatch, ErrorSource::kUpstream,
-                      fmt::format("upstream announced {} for {} and sent {}", announced->to_string(), name,
-                                  digest.to_string()));
-  }
-  const Bytes size{bytes->size()};
-  co_return TagAnswer{.digest = digest,
-                      .media_type = std::move(media_type),
-                      .size = size,
-                      .etag = std::move(etag),
-                      .confirmed = now,
-                      .bytes = std::make_shared<const std::string>(std::move(*bytes))};
+  const auto check = [name = question.key.to_string()](const net::ResponseInfo& info,
+                                                       const std::string& bytes) -> Result<void> {
+    if (!oci::looks_like_manifest(bytes)) {
+      return failure(ErrorCode::kProtocol, ErrorSource::kUpstream,
+                     fmt::format("what upstream sent for {} is no manifest", name));
+    }
+    const auto announced = digest_header(info);
+    if (!announced || *announced == digest_of(*announced, bytes)) return {};
+    return failure(ErrorCode::kDigestMismatch, ErrorSource::kUpstream,
+                   fmt::format("upstream announced {} for {} and sent {}", announced->to_string(), name,
+                               digest_of(*announced, bytes).to_string()));
+  };
+  auto whole = co_await client.fetch(tag_query(question, false), cache::kMaxManifest, check, deadline);
+  if (!whole) co_return std::unexpected(whole.error());
+  const net::HttpHeaders& headers = whole->info.headers;
+  TagAnswer answer{.digest = digest_of(digest_header(whole->info), whole->body),
+                   .media_type = std::string(headers.get("content-type").value_or("")),
+                   .size = Bytes{whole->body.size()},
+                   .etag = std::string(headers.get("etag").value_or("")),
+                   .confirmed = now,
+                   .bytes = nullptr};
+  answer.bytes = std::make_shared<const std::string>(std::move(whole->body));
+  co_return answer;
 }
 
 /// A HEAD that says nothing usable, while a GET may: not supported, or (some registries, for what they

@@ -8,6 +8,7 @@
 #include "cache/cache.h"
 #include "metrics/metrics.h"
 #include "metrics/request_log.h"
+#include "net/single_flight.h"
 #include "net/task_group.h"
 #include "proxy/configuration.h"
 #include "proxy/pull_table.h"
@@ -23,6 +24,8 @@ struct Shared {
   /// This process among caches that may form a chain (RFC 8586): "layover-<random>".
   std::string instance;
   TagTable tags{};
+  /// Questions for lists of tags that are under way, by page.
+  net::SingleFlight<std::string, std::shared_ptr<const cache::TagListRecord>> tag_lists{};
   PullTable pulls{};
   std::atomic<bool> is_stopping{false};
 };

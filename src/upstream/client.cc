@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "net/offload.h"
 #include "net/wait.h"
 #include "upstream/retries.h"
 
@@ -60,12 +61,17 @@ void remember(const Endpoint& endpoint, const Query& query, const Result<Respons
   }
 }
 
+/// What an answer that made no sense is remembered for.
+std::string wrong_key(const Query& query) {
+  return query.is_by_digest ? query.path : fmt::format("{} {}", query.repository.str(), query.path);
+}
+
 /// Whether the mirror has said what there is to say for a while, or has lied: it is not asked then, whatever
 /// becomes of the others.
 bool has_declined(const Endpoint& mirror, const Query& query) {
   const EndpointHealth& health = mirror.health();
   return health.rate_limit(query.kind) || health.not_found(missing_key(query)) ||
-         health.gave_wrong(query.path);
+         health.gave_wrong(wrong_key(query));
 }
 
 /// An equal share of the time that is left for each of `places`, so that the last one gets its turn.
@@ -81,6 +87,21 @@ std::vector<std::shared_ptr<const Endpoint>> mirrors_for(const Query& query) {
     if (query.is_by_digest || mirror.may_resolve) mirrors.push_back(mirror.endpoint);
   }
   return mirrors;
+}
+
+net::Task<Result<Client::Whole>> read_checked(Response response, Bytes limit, Client::Check check,
+                                              Deadline deadline) {
+  Client::Whole whole{.url = response.url(), .info = response.info(), .body = {}};
+  auto body = co_await response.read_all(limit, deadline);
+  if (!body) co_return std::unexpected(body.error());
+  whole.body = std::move(*body);
+  co_return co_await net::offload(
+      net::Work::kCompute,
+      [whole = std::move(whole), check = std::move(check)]() mutable -> Result<Client::Whole> {
+        auto checked = check(whole.info, whole.body);
+        if (!checked) return std::unexpected(checked.error());
+        return std::move(whole);
+      });
 }
 
 }  // namespace
@@ -137,6 +158,19 @@ net::Task<Result<Response>> Client::send(Query query, Deadline deadline) {
   }
   if (troubles.empty()) co_return response;
   co_return std::unexpected(response.error().within(fmt::format("{}and then", troubles)));
+}
+
+net::Task<Result<Client::Whole>> Client::fetch(Query query, Bytes limit, Check check, Deadline deadline) {
+  for (;;) {
+    auto response = co_await send(query, deadline);
+    if (!response) co_return std::unexpected(response.error());
+    const auto endpoint = response->endpoint();
+    auto whole = co_await read_checked(std::move(*response), limit, check, deadline);
+    if (whole || !endpoint->is_mirror()) co_return whole;
+    log_debug("{}: {}", endpoint->name(), whole.error().describe());
+    note_break(*endpoint, whole.error());
+    endpoint->health().note_wrong(wrong_key(query));
+  }
 }
 
 net::Task<Result<Response>> Client::ask_own(Query query, Deadline deadline) {

@@ -2,6 +2,7 @@
 // mean for the next request.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -26,6 +27,19 @@ class Client {
   /// the way there is tried again a little later where there is no fallback. What an endpoint's health
   /// remembers is not asked for again. All within `deadline`.
   net::Task<Result<Response>> send(Query query, Deadline deadline);
+
+  /// A whole answer.
+  struct Whole {
+    net::Url url;  // that gave it
+    net::ResponseInfo info;
+    std::string body;
+  };
+  /// What is wrong with an answer, if anything. Runs on the pool.
+  using Check = std::function<Result<void>(const net::ResponseInfo& info, const std::string& body)>;
+
+  /// The same with the whole body, of up to `limit`: what breaks off at a mirror, or what `check` refuses, is
+  /// asked for at the next place as well.
+  net::Task<Result<Whole>> fetch(Query query, Bytes limit, Check check, Deadline deadline);
 
   /// An answer's body broke off: a mirror that does this is passed over for a while.
   static void note_break(const Endpoint& from, const Error& error);

@@ -1,9 +1,11 @@
 // Lists of tags through a whole layover: passed through page by page, with links that lead back to it, and an
 // older one while upstream cannot be asked.
+#include <chrono>
 #include <string>
 
 #include "tests/support/catch.h"
 #include "tests/support/running_proxy.h"
+#include "tests/support/test_loop.h"
 
 using namespace layover::test;
 
@@ -104,6 +106,72 @@ TEST_CASE("in an outage the last list is served stale, page by page, also after 
     CHECK(site.proxy.get("/v2/b/tags/list?n=2").status == 502);
     site.proxy.restart();
   }
+}
+
+TEST_CASE("a list that takes long is served stale meanwhile, its late answer counts, and nobody is down") {
+  Site site([](layover::config::Settings& settings) {
+    Site::registry(settings).times.confirm_timeout = std::chrono::milliseconds(200);
+    Site::registry(settings).times.tag_ttl = std::chrono::minutes(1);
+  });
+  const std::string path = "/v2/a/tags/list";
+  const auto answer_with = [&](const std::string& list, Gate* gate) {
+    site.upstream.on("GET", path, [list, gate](const UpstreamRequest&, Reply& reply) {
+      if (gate != nullptr) gate->wait();
+      reply.answer(200, {{"Content-Type", "application/json"}}, list);
+    });
+  };
+  answer_with(kList, nullptr);
+  REQUIRE(site.proxy.get(path).body == kList);
+  site.upstream.add_tag("a", "1", image_manifest());
+  REQUIRE(site.proxy.get(manifest_path("a", "1")).status == 200);
+  REQUIRE(site.proxy.settle());
+
+  const std::string newer = R"({"name":"a","tags":["1","2","3"]})";
+  Gate& gate = site.upstream.gate();
+  answer_with(newer, &gate);
+  const HttpAnswer stale = site.proxy.get(path);
+  CHECK(stale.header("x-cache") == "STALE");
+  CHECK(stale.body == kList);
+  site.proxy.clock().advance(std::chrono::minutes(2));
+  CHECK(site.proxy.get(manifest_path("a", "1")).header("x-cache") == "REVALIDATED");
+  gate.open();
+  const auto answered = R"(layover_upstream_requests_total{registry="r.test",kind="tags",code="200"})";
+  REQUIRE(layover::test::eventually([&] { return site.proxy.metric(answered) == 2; }));
+  site.upstream.go_down();
+  CHECK(layover::test::eventually([&] { return site.proxy.get(path).body == newer; }));
+}
+
+TEST_CASE("a list that a mirror gives badly is asked for at the registry") {
+  ScriptedUpstream mirror;
+  ScriptedUpstream own;
+  auto registry = registry_at("r.test", own);
+  registry.mirrors = {
+      {.url = {.is_tls = false, .host = "127.0.0.1", .port = mirror.port()}, .may_resolve = true}};
+  RunningProxy proxy(settings_with({registry}));
+  const std::string path = "/v2/a/tags/list";
+  own.on("GET", path, [](const UpstreamRequest&, Reply& reply) { reply.answer(200, {}, kList); });
+  SECTION("a page of its own") {
+    mirror.on("GET", path, [](const UpstreamRequest&, Reply& reply) {
+      reply.answer(200, {{"Content-Type", "text/html"}}, "<html></html>");
+    });
+  }
+  SECTION("something else") {
+    mirror.on("GET", path, [](const UpstreamRequest&, Reply& reply) { reply.answer(200, {}, "{}"); });
+  }
+  SECTION("half of it") {
+    mirror.on("GET", path, [](const UpstreamRequest&, Reply& reply) {
+      reply.head(200, {{"Content-Length", "1000"}});
+      reply.write(kList);
+      reply.close();
+    });
+  }
+  for (int i = 0; i < 2; ++i) {
+    const HttpAnswer answer = proxy.get(path);
+    CHECK(answer.status == 200);
+    CHECK(answer.body == kList);
+    CHECK(answer.header("x-cache") == "MISS");
+  }
+  CHECK(mirror.count("GET", path) >= 1);
 }
 
 TEST_CASE("what upstream refuses is not listed in its next outage either, on any page") {
