@@ -98,7 +98,10 @@ net::Task<Result<std::unique_ptr<SourceStream>>> FillRun::open_source(Deadline f
     SourceRange range{.begin = missing.begin, .end = std::nullopt, .size = left_over_->record.size};
     if (missing.end < range.size->count) range.end = missing.end;
     auto opened = co_await source_->open(range, first_byte);
-    if (!opened && (opened.error().is_outage() || opened.error().is_refusal())) co_return opened;
+    const bool is_given_up = !opened && opened.error().code() == ErrorCode::kCancelled;
+    if (!opened && (is_given_up || opened.error().is_outage() || opened.error().is_refusal())) {
+      co_return opened;
+    }
     const bool fits =
         opened && (*opened)->head().begin == missing.begin && (*opened)->head().size == range.size;
     if (fits) {
@@ -123,6 +126,7 @@ net::Task<Result<std::unique_ptr<SourceStream>>> FillRun::open_source(Deadline f
 void FillRun::take_over(LeftOver left_over) {
   fetcher_.adopt(left_over.extents());
   used_ = left_over.extents();
+  used_of_ = left_over.record.size;
   path_ = std::move(left_over.path);
   record_file_ = std::move(left_over.file);
   saved_ = used_.total();
@@ -153,8 +157,14 @@ net::Task<void> FillRun::end_uncached(Error reason) {
     is_readable = hashed.has_value();
   }
   if (store_) {
+    // Behind what cannot be read nobody knows what can be.
+    Extents in_file = store_->extents();
+    if (!is_readable) {
+      in_file = {};
+      in_file.add({.begin = 0, .end = store_->hashed()});
+    }
     state_->publish_uncached({.reason = std::move(reason),
-                              .in_file = store_->extents(),
+                              .in_file = std::move(in_file),
                               .hashed = store_->hashed(),
                               .hasher = store_->hasher()});
   } else {
@@ -188,16 +198,16 @@ net::Task<Result<void>> FillRun::open_file() {
           -> Result<Files> {
         auto written = files.open(path, O_RDWR | (is_new ? O_CREAT | O_EXCL : 0), 0640);
         if (!written) return std::unexpected(written.error());
-        PartialFile partial(files, path);
+        PartialFile partial(files, is_new ? path : std::string());
         auto read = files.open(path, O_RDWR, 0);
         if (!read) return std::unexpected(read.error());
         return Files{.partial = std::move(partial), .written = std::move(*written), .read = std::move(*read)};
       });
   if (!opened) {
-    is_spoiled_ = true;
+    is_spoiled_ = is_new || opened.error().code() == ErrorCode::kNotFound;
     co_return std::unexpected(opened.error().within("no partial download can be made"));
   }
-  path_ = opened->partial.release();
+  if (is_new) path_ = opened->partial.release();
   if (!record_file_) record_file_ = std::make_shared<RecordFile>(files, path_);
   state_->publish_file(std::move(opened->read));
   store_.emplace(files, std::move(opened->written), state_->key().digest.algorithm());
@@ -318,7 +328,7 @@ void FillRun::save(FillRecord record) const {
 
 FillRecord FillRun::record() const {
   return {.key = state_->key(),
-          .size = state_->view().size.value_or(Bytes{}),
+          .size = state_->view().size.value_or(used_of_.value_or(Bytes{})),
           .saved = left_overs_.now(),
           .ranges = in_file().ranges()};
 }
@@ -331,7 +341,8 @@ Extents FillRun::in_file() const {
 
 bool FillRun::is_worth_keeping() const {
   const FillView view = state_->view();
-  if (is_spoiled_ || view.is_verified || !view.size || state_->kind() != ContentKind::kBlob) return false;
+  const bool is_size_known = view.size || used_of_;
+  if (is_spoiled_ || view.is_verified || !is_size_known || state_->kind() != ContentKind::kBlob) return false;
   return in_file().total() >= LeftOvers::kLeast.count;
 }
 
@@ -344,7 +355,8 @@ void FillRun::keep() {
                    .reserved = std::move(reserved_),
                    .file = record_file_,
                    .writer = writer_});
-  save(std::move(kept));
+  // Where the file has not been opened, the record that is there says the same.
+  if (state_->view().fd >= 0) save(std::move(kept));
 }
 
 net::Task<Result<void>> FillRun::commit() {

@@ -88,6 +88,7 @@ class FillRun {
   LeftOvers& left_overs_;
   std::unique_ptr<LeftOver> left_over_;  // taken, and not made its own yet
   Extents used_;                         // of a left-over, in the file from the start
+  std::optional<Bytes> used_of_;         // its content's size
   bool is_spoiled_ = false;              // the file is of no use to anybody
 
   std::string path_;  // of the partial file; empty once it is renamed or removed

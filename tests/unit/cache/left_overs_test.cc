@@ -256,6 +256,42 @@ TEST_CASE("a fill that is given up while its useless left-over is removed leaves
   CHECK(cut.fixture.has_no_partial_files());
 }
 
+TEST_CASE("a fill that cannot use its left-over now leaves it for the next one") {
+  Interrupted cut;
+  CacheFixture& fixture = cut.fixture;
+  const auto request = fixture.request(*cut.blob.content, cut.blob.digest);
+  SECTION("there is no room for the rest") {
+    fixture.cache().budget().set_limits({.max_size = {}, .min_free = {}, .max_object = Bytes{30'000'000}});
+    CHECK(fixture.get_now(request).is_whole(cut.blob.bytes));
+    fixture.settle();
+    fixture.cache().budget().set_limits({});
+  }
+  SECTION("its file cannot be opened for lack of a descriptor") {
+    fixture.files.fail(Call::kOpen, 0, ErrorCode::kOverloaded);
+    CHECK(fixture.get_now(request).is_whole(cut.blob.bytes));
+    fixture.settle();
+  }
+  SECTION("it is given up") {
+    cut.blob.content->refuse_open(Error(ErrorCode::kCancelled, ErrorSource::kSelf, "no connection to spare"));
+    CHECK(fixture.get_now(request).failure);
+    fixture.settle();
+    cut.blob.content->refuse_open(std::nullopt);
+  }
+  CHECK_FALSE(fixture.is_stored(cut.blob.digest));
+  CHECK(fixture.get_now(request).is_whole(cut.blob.bytes));
+  fixture.settle();
+  CHECK(cut.blob.content->begins().back() == kCut);
+  CHECK(fixture.is_stored(cut.blob.digest));
+  CHECK(fixture.has_no_partial_files());
+}
+
+TEST_CASE("a left-over that cannot be read is passed over: its bytes come from upstream") {
+  Interrupted cut;
+  cut.fixture.files.fail_always(Call::kReadAt, ErrorCode::kIo);
+  CHECK(
+      cut.fixture.get_now(cut.fixture.request(*cut.blob.content, cut.blob.digest)).is_whole(cut.blob.bytes));
+}
+
 TEST_CASE("a refusal and an outage leave a left-over for the next fill") {
   Interrupted cut;
   cut.blob.content->refuse_open(refusal(403, ErrorCode::kDenied));
