@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -216,6 +217,9 @@ class LoopCache {
   void start_eviction();
   /// Starts reading what is stored again, in the background. In the same way.
   void start_scrub();
+  /// The disk has not given what is stored of this: it is read again in the background, and where that fails
+  /// too goes to quarantine, so that the next request downloads it.
+  void note_unreadable(const oci::Digest& digest);
 
  private:
   /// The right to read stored content, and how it was proved.
@@ -240,6 +244,7 @@ class LoopCache {
                                                        Deadline deadline);
   net::Task<Result<std::shared_ptr<const UniqueFd>>> open_file(oci::Digest digest, Bytes size);
   net::Task<Result<void>> drop_damaged(const oci::Digest& digest);
+  net::Task<void> check_stored(oci::Digest digest);
   net::Task<Result<Opened>> open_uncached(const ContentRequest& request, Error reason, Deadline deadline);
   OwnWay own_way(const ContentRequest& request, std::shared_ptr<HandOver> hand_over);
   net::Task<Result<std::optional<Opened>>> open_fill(const ContentRequest& request, Deadline deadline);
@@ -266,6 +271,7 @@ class LoopCache {
   Touches touches_;
   RecentLookUps recent_;
   OpenFiles files_;
+  std::set<oci::Digest> checked_;  // now
   net::TaskGroup fills_;
   net::TaskGroup housekeeping_;
 };

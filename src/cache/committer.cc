@@ -33,9 +33,10 @@ Result<std::string> read_small(FileSystem& files, int fd, Bytes size) {
   return bytes;
 }
 
-/// Puts the file into place and gives what goes beside the index.
+/// Puts the file into place and gives what goes beside the index. `is_stored`: the index has the content
+/// already.
 Result<std::optional<std::string>> place(const Directory& directory, const FillState& state,
-                                         const std::string& path) {
+                                         const std::string& path, bool is_stored) {
   FileSystem& files = directory.files();
   const FillView view = state.view();
   const oci::Digest& digest = state.key().digest;
@@ -45,7 +46,9 @@ Result<std::optional<std::string>> place(const Directory& directory, const FillS
   if (auto synced = files.sync_data(view.fd); !synced) return std::unexpected(synced.error());
   if (auto renamed = files.rename(path, target); !renamed) return std::unexpected(renamed.error());
   if (auto synced = files.sync_directory(directory.blob_folder(digest)); !synced) {
-    (void)files.remove(target);  // whether the name would last is unknown: better none
+    // Whether the name would last is unknown: better none. But where one was before, either has the right
+    // bytes.
+    if (!is_stored) (void)files.remove(target);
     return std::unexpected(synced.error());
   }
   if (*view.size > kSmallContent) return std::nullopt;
@@ -62,7 +65,7 @@ net::Task<Result<void>> Committer::commit(std::shared_ptr<FillState> state, std:
   auto claimed = co_await directory_.claims().claim(state->key().digest);
   const auto claim = std::make_shared<const Claim>(std::move(claimed));
   auto placed = co_await net::offload(net::Work::kSync, [this, state, path, claim] {
-    auto result = place(directory_, *state, path);
+    auto result = place(directory_, *state, path, index_.knows(state->key().digest));
     if (!result) (void)directory_.files().remove(path);
     return result;
   });

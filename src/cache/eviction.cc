@@ -37,15 +37,20 @@ struct Victim {
 /// Shared with the jobs on the pool, which may outlive the task.
 using Victims = std::shared_ptr<std::vector<Victim>>;
 
+/// A time to come is of a clock that has been set back since: it says nothing.
+WallTime last_use(const ContentRecord& record, WallTime now) {
+  return record.used <= now ? record.used : WallTime{};
+}
+
 bool is_spared(const ContentRecord& record, const SpaceDemand& demand, WallTime now) {
   if (demand.is_urgent) return false;
-  return record.used + (demand.is_spare ? std::chrono::seconds(kOfUse) : kYoung) > now;
+  return now - last_use(record, now) < (demand.is_spare ? std::chrono::seconds(kOfUse) : kYoung);
 }
 
 Victims claim_victims(Cache& cache, EvictionPolicy& policy, const SpaceDemand& demand) {
   auto victims = std::make_shared<std::vector<Victim>>();
   Bytes sum;
-  for (const ContentEntry& entry : policy.choose(cache.index())) {
+  for (const ContentEntry& entry : policy.choose(cache.index(), cache.clock().wall_now())) {
     if (sum >= demand.excess) break;
     if (is_spared(entry.record, demand, cache.clock().wall_now())) continue;
     auto claim = cache.directory().claims().try_claim(entry.digest);
@@ -113,9 +118,9 @@ net::Task<void> evict_as_demanded(Cache& cache, std::shared_ptr<EvictionPolicy> 
 
 }  // namespace
 
-std::vector<ContentEntry> SampledLastUse::choose(const Index& index) {
+std::vector<ContentEntry> SampledLastUse::choose(const Index& index, WallTime now) {
   auto drawn = index.sample(kDraws * kBatch, random_);
-  std::ranges::sort(drawn, {}, [](const ContentEntry& entry) { return entry.record.used; });
+  std::ranges::sort(drawn, {}, [now](const ContentEntry& entry) { return last_use(entry.record, now); });
   if (drawn.size() > kBatch) drawn.erase(drawn.begin() + kBatch, drawn.end());
   return drawn;
 }

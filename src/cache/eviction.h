@@ -20,7 +20,7 @@ class EvictionPolicy {
 
   /// Some entries that may go, the first to go first. Empty only where the index is. Reads the index: pool
   /// only.
-  virtual std::vector<ContentEntry> choose(const Index& index) = 0;
+  virtual std::vector<ContentEntry> choose(const Index& index, WallTime now) = 0;
 };
 
 /// What was used longest ago among entries drawn at random: close to the longest ago of all, without a
@@ -28,7 +28,7 @@ class EvictionPolicy {
 class SampledLastUse final : public EvictionPolicy {
  public:
   explicit SampledLastUse(Random& random) : random_(random) {}
-  std::vector<ContentEntry> choose(const Index& index) override;
+  std::vector<ContentEntry> choose(const Index& index, WallTime now) override;
 
  private:
   Random& random_;

@@ -1,7 +1,16 @@
 // Each change reads what it needs within the transaction, so that changes of one batch see each other.
 #include "cache/index_batch.h"
 
+#include <chrono>
+
 namespace layover::cache {
+
+namespace {
+
+/// Touches are batched by each loop: they come out of order by seconds.
+constexpr std::chrono::minutes kOutOfOrder{1};
+
+}  // namespace
 
 void IndexBatch::operator()(const PutContent& change) {
   auto record = decode_content(get(databases_.content, content_key(change.digest)));
@@ -30,7 +39,9 @@ void IndexBatch::operator()(const RemoveContent& change) {
 void IndexBatch::operator()(const TouchContent& change) {
   const std::string key = content_key(change.digest);
   auto record = decode_content(get(databases_.content, key));
-  if (!record || record->used >= change.used) return;
+  // A time far ahead is of a clock that has been set back since.
+  const bool is_known = record && record->used >= change.used && record->used - change.used < kOutOfOrder;
+  if (!record || is_known) return;
   record->used = change.used;
   put(databases_.content, key, encode(*record));
 }

@@ -89,6 +89,7 @@ Result<void> replace(const Directory& directory, Index& index, const Error& why)
   log_error("the index cannot be used: {}; it is set aside as {}", why.describe(), aside.value_or("nothing"));
   (void)directory.files().remove(index.suspect_marker());
   if (is_there(directory.index_copy())) {
+    std::error_code ignored;
     const auto copied = open_copy(directory, index);
     if (copied) {
       log_warning(
@@ -96,9 +97,14 @@ Result<void> replace(const Directory& directory, Index& index, const Error& why)
           "upstream once");
       return {};
     }
-    log_error("the index's copy cannot be used either: {}", copied.error().describe());
     index.close();
-    std::error_code ignored;
+    if (copied.error().code() != ErrorCode::kCorrupt) {
+      // It is a full disk, say, and no fault of the copy.
+      auto put_back = directory.files().rename(data_file(directory), directory.index_copy());
+      if (put_back) std::filesystem::remove_all(directory.path() + "/index", ignored);
+      return copied;
+    }
+    log_error("the index's copy cannot be used either: {}", copied.error().describe());
     std::filesystem::remove_all(directory.path() + "/index", ignored);
   }
   log_warning("the index begins anew: stored files are taken into it, and each is asked for upstream once");
@@ -135,7 +141,10 @@ Result<std::unique_ptr<Index>> open_index(const Directory& directory, Ballast& b
     if (!opened) why = opened.error();
   }
   if (why) {
-    if (auto replaced = replace(directory, *index, *why); !replaced) return std::unexpected(replaced.error());
+    auto replaced = replace(directory, *index, *why);
+    if (!replaced && replaced.error().code() == ErrorCode::kNoSpace && ballast.release())
+      replaced = replace(directory, *index, *why);
+    if (!replaced) return std::unexpected(replaced.error());
   }
   return index;
 }

@@ -58,9 +58,10 @@ net::Task<bool> check(Cache& cache) {
 std::chrono::seconds age_of_copy(const Directory& directory) {
   std::error_code code;
   const auto written = std::filesystem::last_write_time(directory.index_copy(), code);
-  if (code) return std::chrono::hours(24 * 365);
-  return std::chrono::duration_cast<std::chrono::seconds>(std::filesystem::file_time_type::clock::now() -
-                                                          written);
+  const auto age = std::chrono::duration_cast<std::chrono::seconds>(
+      std::filesystem::file_time_type::clock::now() - written);
+  // There is none, or it is of a clock that has been set back since.
+  return code || age.count() < 0 ? std::chrono::hours(24 * 365) : age;
 }
 
 net::Task<void> copy(Cache& cache) {

@@ -81,6 +81,9 @@ net::Task<Result<Opened>> LoopCache::open(ContentRequest request, Deadline deadl
       if (*opened) co_return std::move(**opened);
     }
     auto opened = co_await open_fill(request, deadline);
+    if (!opened && opened.error().source() == ErrorSource::kDisk) {
+      co_return co_await open_uncached(request, opened.error(), deadline);
+    }
     if (!opened) co_return std::unexpected(opened.error());
     if (*opened) co_return std::move(**opened);
   }
@@ -336,6 +339,15 @@ void LoopCache::remember_tag(PutTag tag) {
       .tags = known ? known->tags : std::vector<PutTag>(), .until = Deadline::after(kPendingTime)});
   if (renewed->tags.size() < kPendingPerContent) renewed->tags.push_back(std::move(tag));
   pending.put(key, std::move(renewed));
+}
+
+void LoopCache::note_unreadable(const oci::Digest& digest) {
+  if (checked_.insert(digest).second) housekeeping_.spawn(check_stored(digest));
+}
+
+net::Task<void> LoopCache::check_stored(oci::Digest digest) {
+  co_await scrub_one(cache_, digest, Bytes{});
+  checked_.erase(digest);
 }
 
 void LoopCache::start_sweep() { housekeeping_.spawn(adopt_unknown_files(cache_)); }

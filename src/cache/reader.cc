@@ -126,8 +126,6 @@ net::Task<Result<ByteRange>> Reader::next_uncached(std::uint64_t offset, std::ui
   co_return ByteRange{.begin = offset, .end = offset + in_memory_.size()};
 }
 
-bool Reader::may_be_cold() const { return content_ || fill_->view().is_verified; }
-
 int Reader::fd() const { return content_ ? content_->file->get() : fill_->view().fd; }
 
 }  // namespace layover::cache

@@ -58,9 +58,6 @@ class Reader {
   std::span<const std::byte> in_memory() const { return in_memory_; }
   /// Valid after wait_for_head; stays open as long as this reader.
   int fd() const;
-  /// False where the bytes have just been written: their pages are in memory. A reader that lags behind a
-  /// finished fill may find them gone.
-  bool may_be_cold() const;
 
  private:
   net::Task<Result<ByteRange>> next_uncached(std::uint64_t offset, std::uint64_t end);

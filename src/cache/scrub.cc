@@ -39,6 +39,11 @@ net::Task<Bytes> wait_for_rate(Cache& cache) {
   co_return cache.scrub_rate();
 }
 
+/// What is not there may have been evicted; what the disk cannot give is as good as wrong.
+bool is_damaged(const Result<oci::Digest>& found, const oci::Digest& wanted) {
+  return found ? *found != wanted : found.error().code() == ErrorCode::kIo;
+}
+
 }  // namespace
 
 net::Task<bool> scrub_one(Cache& cache, oci::Digest digest, Bytes per_second) {
@@ -46,17 +51,14 @@ net::Task<bool> scrub_one(Cache& cache, oci::Digest digest, Bytes per_second) {
   const std::string path = directory.blob_file(digest);
   auto found = co_await hash_file(directory.files(), path, digest.algorithm(),
                                   {.per_second = per_second, .spares_memory = true});
-  // What cannot be read now may have been evicted; what can never be read is found when it is asked for.
-  if (!found || *found == digest) co_return false;
+  if (!is_damaged(found, digest)) co_return false;
   auto claimed = co_await directory.claims().claim(digest);
   // The jobs share the claim: they may outlive the task.
   const auto claim = std::make_shared<const Claim>(std::move(claimed));
   found = co_await hash_file(directory.files(), path, digest.algorithm());
-  if (!found || *found == digest) co_return false;
-  log_error(
-      "{} has rotted: its digest is {} now; it goes to quarantine, and is downloaded again when it is asked "
-      "for",
-      path, found->to_string());
+  if (!is_damaged(found, digest)) co_return false;
+  log_error("{} has rotted: {}; it goes to quarantine, and is downloaded again when it is asked for", path,
+            found ? "its digest is " + found->to_string() + " now" : found.error().describe());
   const auto forgotten = co_await put_into_quarantine(cache, claim);
   co_return forgotten.has_value();
 }

@@ -17,7 +17,8 @@ constexpr std::size_t kBatch = 1024;
 }  // namespace
 
 void Touches::note(const oci::Digest& digest, WallTime recorded, WallTime now) {
-  if (now - recorded < kFresh) return;
+  // A time to come is of a clock that has been set back since.
+  if (recorded <= now && now - recorded < kFresh) return;
   used_.insert_or_assign(digest, now);
   if (used_.size() >= kBatch) {
     write();

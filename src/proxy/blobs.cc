@@ -102,6 +102,14 @@ net::Task<void> send_from_memory(Exchange& exchange, const oci::Digest& digest, 
   co_await exchange.send(std::move(head), bytes.substr(part.range.begin, part.range.length()));
 }
 
+/// Short of the body's end. What the disk does not give is looked into, or it would be so for ever.
+void break_off(Exchange& exchange, const oci::Digest& digest, const Error& error) {
+  if (error.source() == ErrorSource::kDisk && error.code() == ErrorCode::kIo) {
+    exchange.context().cache.note_unreadable(digest);
+  }
+  exchange.break_off(error);
+}
+
 net::Task<void> send_multipart(Exchange& exchange, const oci::Digest& digest, metrics::CacheResult how,
                                cache::Reader& reader, Multipart multipart) {
   net::ResponseHead head = blob_head(exchange, digest, 206, how, multipart.content_type());
@@ -109,7 +117,7 @@ net::Task<void> send_multipart(Exchange& exchange, const oci::Digest& digest, me
   const bool is_there = co_await exchange.send_head(std::move(head), true);
   if (!is_there) co_return;
   auto sent = co_await send_parts(exchange, reader, multipart);
-  if (!sent) exchange.break_off(sent.error());
+  if (!sent) break_off(exchange, digest, sent.error());
 }
 
 net::Task<void> send_sized(Exchange& exchange, const oci::Digest& digest, metrics::CacheResult how,
@@ -133,7 +141,7 @@ net::Task<void> send_sized(Exchange& exchange, const oci::Digest& digest, metric
   const bool is_there = co_await exchange.send_head(std::move(head), has_bytes);
   if (!is_there) co_return;
   auto sent = co_await send_range(exchange, reader, part.range);
-  if (!sent) exchange.break_off(sent.error());
+  if (!sent) break_off(exchange, digest, sent.error());
 }
 
 net::Task<void> send_unsized(Exchange& exchange, const oci::Digest& digest, metrics::CacheResult how,
@@ -143,7 +151,7 @@ net::Task<void> send_unsized(Exchange& exchange, const oci::Digest& digest, metr
   const bool is_there = co_await exchange.send_head(std::move(head), false);
   if (!is_there) co_return;
   auto sent = co_await send_chunked(exchange, reader);
-  if (!sent) exchange.break_off(sent.error());
+  if (!sent) break_off(exchange, digest, sent.error());
 }
 
 /// Whether nothing may be answered before the whole content is verified: small content, and where the

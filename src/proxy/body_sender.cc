@@ -24,7 +24,7 @@ net::Task<Result<void>> send_piece(Exchange& exchange, const cache::Reader& read
   if (const auto bytes = reader.in_memory(); !bytes.empty()) {
     co_return co_await exchange.send_fetched(bytes.first(piece.length()));
   }
-  if (reader.may_be_cold() && !cache::is_in_memory(reader.fd(), piece)) {
+  if (!cache::is_in_memory(reader.fd(), piece)) {
     UniqueFd own(::fcntl(reader.fd(), F_DUPFD_CLOEXEC, 0));
     // Out of descriptors, sendfile waits for the disk itself: better than a short body.
     if (own.is_open()) {

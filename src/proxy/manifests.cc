@@ -130,6 +130,7 @@ net::Task<Result<Manifest>> fetch_once(Exchange& exchange, cache::ContentRequest
       manifest.bytes = *whole;
     } else {
       auto bytes = co_await read_whole(*opened->reader);
+      if (!bytes && bytes.error().code() == ErrorCode::kIo) exchange.context().cache.note_unreadable(digest);
       if (!bytes) co_return std::unexpected(bytes.error());
       manifest.bytes = std::move(*bytes);
     }

@@ -161,6 +161,23 @@ TEST_CASE(
   CHECK(sockets.has_ended());
 }
 
+TEST_CASE("a second registry's delivery that cannot be made to last takes nothing away from the first") {
+  CacheFixture fixture;
+  const Blob blob(1);
+  CHECK(fixture.get_now(fixture.request(*blob.content, blob.digest)).is_whole(blob.bytes));
+  fixture.settle();
+  const auto other = fixture.request(*blob.content, blob.digest, scope_of("a", "other.example"));
+  fixture.files.fail(Call::kSyncDirectory, 0, ErrorCode::kOverloaded);
+  CHECK(fixture.get_now(other).is_whole(blob.bytes));
+  fixture.settle();
+  REQUIRE(fixture.files.has_failed(Call::kSyncDirectory));
+  const Got got = fixture.get_now(fixture.request(*blob.content, blob.digest));
+  CHECK(got.is_whole(blob.bytes));
+  CHECK(got.how == metrics::CacheResult::kHit);
+  CHECK(blob.content->opens() == 2);
+  CHECK(fixture.metrics.damaged_objects().value() == 0);
+}
+
 TEST_CASE("small content that cannot be read back is served all the same and stored the next time") {
   CacheFixture fixture;
   const std::string bytes = bytes_of(500);

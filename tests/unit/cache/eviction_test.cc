@@ -84,6 +84,35 @@ TEST_CASE("what was used longest ago goes first, and a hit counts as use") {
   CHECK(fixture.is_stored(fourth.digest));
 }
 
+TEST_CASE("what was used in a time to come, by a clock that was set back since, goes first") {
+  CacheFixture fixture(1, true, kThreeBlobs);
+  std::vector<Blob> blobs{Blob(1), Blob(2), Blob(3), Blob(4)};
+  fixture.clock.advance(std::chrono::hours(240));
+  pull(fixture, blobs[0]);
+  fixture.clock.advance(-std::chrono::hours(240));
+  for (std::size_t i = 1; i < blobs.size(); ++i) pull(fixture, blobs[i]);
+  REQUIRE(is_at_rest(fixture));
+  CHECK_FALSE(fixture.is_stored(blobs[0].digest));
+  CHECK(fixture.is_stored(blobs[3].digest));
+}
+
+TEST_CASE("a use puts right what a clock has said that was set back since") {
+  CacheFixture fixture(1, true, kThreeBlobs);
+  std::vector<Blob> blobs{Blob(1), Blob(2), Blob(3), Blob(4)};
+  fixture.clock.advance(std::chrono::hours(240));
+  pull(fixture, blobs[0]);
+  fixture.clock.advance(-std::chrono::hours(240));
+  pull(fixture, blobs[1]);
+  pull(fixture, blobs[0]);
+  REQUIRE(eventually(
+      [&] { return fixture.cache().index().find(blobs[0].digest)->used <= fixture.clock.wall_now(); }));
+  pull(fixture, blobs[2]);
+  pull(fixture, blobs[3]);
+  REQUIRE(is_at_rest(fixture));
+  CHECK(fixture.is_stored(blobs[0].digest));
+  CHECK_FALSE(fixture.is_stored(blobs[1].digest));
+}
+
 TEST_CASE("for what no client has asked for, nothing goes that was used within a day") {
   CacheFixture fixture(1, true, kThreeBlobs);
   std::vector<Blob> blobs{Blob(1), Blob(2), Blob(3)};

@@ -48,6 +48,34 @@ TEST_CASE("a stored file with other bytes goes to quarantine, and is downloaded 
   CHECK_FALSE(scrub_now(fixture, rotten.digest));
 }
 
+TEST_CASE("what the disk cannot give is found once it is asked for, and downloaded again") {
+  CacheFixture fixture;
+  const Blob blob(1);
+  CHECK(get_now(fixture, blob).is_whole(blob.bytes));
+  fixture.settle();
+  SECTION("it can be read after all") {
+    fixture.loop(0).call([&] {
+      fixture.on_loop(0).note_unreadable(blob.digest);
+      return 0;
+    });
+    CHECK_FALSE(scrub_now(fixture, blob.digest));
+    CHECK(fixture.is_stored(blob.digest));
+    return;
+  }
+  fixture.files.fail_always(Call::kReadAt, ErrorCode::kIo);
+  fixture.loop(0).call([&] {
+    for (int i = 0; i < 3; ++i) fixture.on_loop(0).note_unreadable(blob.digest);
+    return 0;
+  });
+  REQUIRE(eventually([&] { return !fixture.cache().index().knows(blob.digest); }));
+  fixture.files.heal();
+  CHECK(entries_in(fixture.path() + "/quarantine") == 1);
+  CHECK(get_now(fixture, blob).is_whole(blob.bytes));
+  fixture.settle();
+  CHECK(blob.content->opens() == 2);
+  CHECK(fixture.is_stored(blob.digest));
+}
+
 TEST_CASE("in the background everything is looked at, also what came while it was switched off") {
   CacheFixture fixture;
   std::vector<Blob> blobs;
