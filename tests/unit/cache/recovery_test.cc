@@ -1,11 +1,14 @@
 // What a start makes of what the last run left: a damaged index, files without an entry, entries without
 // a file.
+#include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/xattr.h>
 
 #include <filesystem>
 #include <fstream>
 #include <string>
 
+#include "cache/index_recovery.h"
 #include "tests/support/catch.h"
 #include "tests/unit/cache/cache_fixture.h"
 
@@ -98,6 +101,38 @@ TEST_CASE("a damaged index is set aside; its files are adopted with their origin
     CHECK(got.how == CacheResult::kMiss);
     CHECK(other->opens() == 1);
   }
+}
+
+TEST_CASE("a copy of the index that cannot be opened for lack of a descriptor is there for the next start") {
+  CacheFixture fixture;
+  const Blob blob(1);
+  REQUIRE(fixture.get_now(fixture.request(*blob.content, blob.digest)).is_whole(blob.bytes));
+  fixture.settle();
+  fixture.close();
+  auto directory = cache::Directory::open(fixture.files, fixture.path());
+  REQUIRE(directory.has_value());
+  std::filesystem::copy_file(fixture.path() + "/index/data.mdb", (*directory)->index_copy());
+  overwrite(fixture.path() + "/index/data.mdb", 32'768);
+  cache::Ballast ballast(fixture.files, fixture.path());
+
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  // One is enough for the marker of the start and for finding out about the damage, not for the copy.
+  const auto next = static_cast<rlim_t>(UniqueFd(::open("/dev/null", O_RDONLY | O_CLOEXEC)).get());
+  bool has_failed = false;
+  for (rlim_t more = 1; more <= 3; ++more) {
+    const rlimit few{.rlim_cur = next + more, .rlim_max = before.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+    const auto opened = cache::open_index(**directory, ballast, 1);
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+    has_failed = has_failed || !opened;
+    if (opened) break;
+  }
+  CHECK(has_failed);
+  directory->reset();
+  fixture.open();
+  CHECK(fixture.cache().index().knows(blob.digest));
+  CHECK(fixture.grant(scope_of("a"), blob.digest));
 }
 
 TEST_CASE("a file keeps the names of all registries that delivered it") {
