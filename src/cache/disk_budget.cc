@@ -221,7 +221,7 @@ SpaceDemand DiskBudget::demand() {
   std::uint64_t excess = 0;
   bool is_passed = false;
   if (limit > 0) {
-    const std::uint64_t used = used_locked();
+    const std::uint64_t used = above(used_locked(), entering_);
     is_passed = used > limit;
     excess = above(used + std::max(wanted, low_water_gap()), limit);
   }
@@ -295,6 +295,22 @@ void DiskBudget::give_back(std::uint64_t bytes, std::uint64_t unwritten) {
 void DiskBudget::note_written(std::uint64_t bytes) {
   const std::lock_guard lock(mutex_);
   unwritten_ -= bytes;
+}
+
+DiskBudget::Entering::Entering(DiskBudget& budget, Bytes bytes) : budget_(budget), bytes_(bytes) {
+  const std::lock_guard lock(budget_.mutex_);
+  budget_.entering_ += bytes_.count;
+}
+
+// Where the index has not taken them after all, more may have to go than was thought meanwhile.
+DiskBudget::Entering::~Entering() {
+  bool is_above_high_water = false;
+  {
+    const std::lock_guard lock(budget_.mutex_);
+    budget_.entering_ -= bytes_.count;
+    is_above_high_water = budget_.is_above_high_water_locked();
+  }
+  if (is_above_high_water) budget_.pressure_->notify();
 }
 
 void DiskBudget::note_orphan(const oci::Digest& digest, Bytes size) {

@@ -59,6 +59,20 @@ class DiskBudget {
   /// What a download of unknown size should have reserved when it needs `needed` bytes now.
   Bytes ahead_of(Bytes needed) const;
 
+  /// As long as one lives, a reservation's bytes are entering the index, which may count them already:
+  /// nothing is evicted for what counts twice.
+  class Entering {
+   public:
+    Entering(DiskBudget& budget, Bytes bytes);
+    Entering(const Entering&) = delete;
+    Entering& operator=(const Entering&) = delete;
+    ~Entering();
+
+   private:
+    DiskBudget& budget_;
+    const Bytes bytes_;
+  };
+
   /// A file under blobs/ that has no entry, for as long as that is so. Once per digest.
   void note_orphan(const oci::Digest& digest, Bytes size);
   void forget_orphan(const oci::Digest& digest);
@@ -130,6 +144,7 @@ class DiskBudget {
   std::uint64_t reserved_ = 0;
   std::uint64_t unwritten_ = 0;  // the part of it that is not on the disk yet
   std::uint64_t granted_ever_ = 0;
+  std::uint64_t entering_ = 0;  // the part of it that the index may have
   std::uint64_t orphaned_ = 0;
   std::unordered_map<oci::Digest, std::uint64_t> orphans_;
   std::set<const Waiting*> waiting_;

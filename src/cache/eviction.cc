@@ -64,6 +64,24 @@ Victims claim_victims(Cache& cache, EvictionPolicy& policy, const SpaceDemand& d
   return victims;
 }
 
+/// What is to go now.
+struct Choice {
+  SpaceDemand demand;
+  bool has_dropped = false;  // left-overs, which go first: the demand is another one now
+  Victims victims;
+};
+
+/// In one go: what is chosen by a demand of a moment ago may be what ended it.
+Choice choose(Cache& cache, EvictionPolicy& policy) {
+  Choice choice{.demand = cache.budget().demand(), .victims = nullptr};
+  const SpaceDemand& demand = choice.demand;
+  if ((demand.excess.count > 0 && !demand.is_spare) || demand.is_urgent) {
+    choice.has_dropped = cache.left_overs().drop(std::max(demand.excess, Bytes{1})).count > 0;
+  }
+  if (!choice.has_dropped && demand.excess.count > 0) choice.victims = claim_victims(cache, policy, demand);
+  return choice;
+}
+
 /// Gives how many bytes are gone. What cannot be unlinked stays counted, and is adopted by the next start.
 Bytes unlink_all(Cache& cache, const std::vector<Victim>& victims) {
   Bytes gone;
@@ -96,22 +114,15 @@ net::Task<bool> evict(Cache& cache, Victims victims) {
 
 net::Task<void> evict_as_demanded(Cache& cache, std::shared_ptr<EvictionPolicy> policy) {
   for (;;) {
-    const SpaceDemand demand =
-        co_await net::offload(net::Work::kDisk, [&cache] { return cache.budget().demand(); });
-    if ((demand.excess.count > 0 && !demand.is_spare) || demand.is_urgent) {
-      const Bytes dropped = co_await net::offload(net::Work::kDisk, [&cache, demand] {
-        return cache.left_overs().drop(std::max(demand.excess, Bytes{1}));
-      });
-      if (dropped.count > 0) continue;
-    }
-    if (demand.excess.count == 0) co_return;
-    Victims victims = co_await net::offload(
-        net::Work::kDisk, [&cache, policy, demand] { return claim_victims(cache, *policy, demand); });
-    if (victims->empty()) {
-      if (demand.is_urgent) cache.budget().note_exhausted(demand.epoch);
+    Choice choice =
+        co_await net::offload(net::Work::kDisk, [&cache, policy] { return choose(cache, *policy); });
+    if (choice.has_dropped) continue;
+    if (choice.demand.excess.count == 0) co_return;
+    if (choice.victims->empty()) {
+      if (choice.demand.is_urgent) cache.budget().note_exhausted(choice.demand.epoch);
       co_return;
     }
-    const bool has_freed = co_await evict(cache, std::move(victims));
+    const bool has_freed = co_await evict(cache, std::move(choice.victims));
     if (!has_freed) co_await net::sleep_until(Deadline::after(kPauseAfterFailure));
   }
 }
