@@ -179,9 +179,10 @@ net::Task<Result<Response>> Client::ask_own(Query query, Deadline deadline) {
   if (auto missing = own->health().not_found(missing_key(query))) co_return std::unexpected(*missing);
   const auto outage = query.has_fallback ? own->health().spare() : std::nullopt;
   if (outage) co_return std::unexpected(*outage);
-  // A list of tags takes long at many a registry that is well.
+  // Lists of tags, and content, take long at many a registry that is well.
+  const bool is_quick = query.kind != metrics::Kind::kTags && !query.prefetch;
   std::optional<SlowAnswer> slow;
-  if (query.has_fallback && query.kind != metrics::Kind::kTags) slow.emplace(loop_, *own);
+  if (query.has_fallback && is_quick) slow.emplace(loop_, *own);
   Retries retries;
   for (;;) {
     auto response = co_await endpoints_.ask(own, query, deadline);

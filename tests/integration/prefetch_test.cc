@@ -268,6 +268,28 @@ TEST_CASE("a prefetch gives way to a client that waits for its connection") {
   CHECK(site.proxy.metric("layover_cache_degraded") == 0);
 }
 
+TEST_CASE("a prefetch that is answered late says nothing of the registry") {
+  Site site([](config::Settings& settings) {
+    Site::registry(settings).times.confirm_timeout = std::chrono::milliseconds(100);
+    Site::registry(settings).times.tag_ttl = std::chrono::minutes(1);
+  });
+  site.upstream.add_tag("a", "v1", image_manifest());
+  const std::string tag = manifest_path("a", "v1");
+  REQUIRE(site.proxy.get(tag).status == 200);
+  const Image image(site.upstream, 1);
+  Gate& gate = site.upstream.gate();
+  site.upstream.on("GET", image.config, [&gate](const UpstreamRequest&, Reply& reply) {
+    gate.wait();
+    reply.answer(404, {}, "{}");
+  });
+  REQUIRE(site.proxy.get(image.manifest).status == 200);
+  REQUIRE(eventually([&] { return gate.waiting() == 1; }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));  // longer than confirm_timeout
+  site.proxy.clock().advance(std::chrono::minutes(2));
+  CHECK(site.proxy.get(tag).header("x-cache") == "REVALIDATED");
+  gate.open();
+}
+
 TEST_CASE("a prefetch that finds its mirror busy does not go to the registry instead") {
   ScriptedUpstream own;
   ScriptedUpstream mirror;
