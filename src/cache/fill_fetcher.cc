@@ -30,6 +30,8 @@ constexpr std::uint64_t kLargestPiece = FillPlan::kClaim;  // which is its strea
 /// Of a stream beside others: an upstream that refuses one more, or one place, is not asked again and again
 /// because the others go on. One that is told so by an answer is not asked again at all.
 constexpr unsigned kVainTries = 1;
+/// Before it is asked for a further stream again.
+constexpr std::chrono::seconds kRefusedPause{5};
 
 }  // namespace
 
@@ -122,7 +124,8 @@ net::Task<Chunk> FillFetcher::take_chunk() {
 // False where there are too many already.
 bool FillFetcher::spawn(ByteRange request, std::unique_ptr<SourceStream> stream) {
   if (workers_ > 0) {
-    if (workers_ >= limits_.streams || !takes_ranges_ || !extra_.take()) return false;
+    const bool may_be_one_more = takes_ranges_ && workers_ < limits_.streams && refused_until_.has_passed();
+    if (!may_be_one_more || !extra_.take()) return false;
     ++extra_taken_;
   }
   ++workers_;
@@ -138,6 +141,7 @@ net::Task<void> FillFetcher::work(FillPlan::Handle part, std::unique_ptr<SourceS
     if (error && workers_ > 1) {
       tuner_.limit_to(workers_ - 1);
       target_ = std::min(target_, workers_ - 1);
+      refused_until_ = Deadline::after(kRefusedPause);
       co_return;  // the others bring it
     }
     if (error) failure_ = std::move(*error);

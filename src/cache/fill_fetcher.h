@@ -111,9 +111,10 @@ class FillFetcher {
   FillPatience patience_;
   StreamTuner tuner_;
   FillPlan plan_;
-  unsigned target_ = 1;        // streams that are worth it for the sake of speed
-  unsigned workers_ = 0;       // streams
-  bool takes_ranges_ = false;  // upstream does, as far as is known
+  unsigned target_ = 1;                        // streams that are worth it for the sake of speed
+  unsigned workers_ = 0;                       // streams
+  bool takes_ranges_ = false;                  // upstream does, as far as is known
+  Deadline refused_until_ = Deadline::at({});  // no further stream before
   std::uint64_t hashed_ = 0;
   bool has_come_to_end_ = false;  // of content whose size upstream does not tell
   std::optional<Error> failure_;

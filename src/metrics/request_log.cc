@@ -48,16 +48,16 @@ class Fields {
     if (is_json_) line_.push_back('}');
   }
 
-  template <FieldName name>
+  template <FieldName Name>
   void time(WallTime value) {
-    begin<name>();
+    begin<Name>();
     if (is_json_) line_.push_back('"');
     append_time(line_, value);
     if (is_json_) line_.push_back('"');
   }
-  template <FieldName name>
+  template <FieldName Name>
   void text(std::string_view value) {
-    begin<name>();
+    begin<Name>();
     const std::string_view part = value.substr(0, kMaxText);
     if (part.empty()) {
       append(line_, is_json_ ? "null" : "-");
@@ -69,19 +69,19 @@ class Fields {
       append_quoted(line_, part);
     }
   }
-  template <FieldName name>
+  template <FieldName Name>
   void number(std::uint64_t value) {
-    begin<name>();
+    begin<Name>();
     append_number(value);
   }
-  template <FieldName name>
+  template <FieldName Name>
   void boolean(bool value) {
-    begin<name>();
+    begin<Name>();
     append(line_, value ? "true" : "false");
   }
-  template <FieldName name>
+  template <FieldName Name>
   void milliseconds(std::optional<std::chrono::nanoseconds> value) {
-    begin<name>();
+    begin<Name>();
     if (!value) {
       append(line_, is_json_ ? "null" : "-");
       return;
@@ -98,10 +98,10 @@ class Fields {
   /// Needs no quotes in logfmt.
   static bool is_plain(char c) { return is_visible(c) && c != '"' && c != '=' && c != '\\'; }
 
-  template <FieldName name>
+  template <FieldName Name>
   void begin() {
-    std::string_view text = is_json_ ? std::string_view(name.json, sizeof name.json)
-                                     : std::string_view(name.text, sizeof name.text);
+    std::string_view text = is_json_ ? std::string_view(Name.json, sizeof Name.json)
+                                     : std::string_view(Name.text, sizeof Name.text);
     text.remove_prefix(std::exchange(is_first_, false) ? 1 : 0);
     append(line_, text);
   }
