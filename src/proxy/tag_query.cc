@@ -85,10 +85,10 @@ net::Task<Result<TagAnswer>> ask_by_get(upstream::Client& client, const TagQuest
                      fmt::format("what upstream sent for {} is no manifest", name));
     }
     const auto announced = digest_header(info);
-    if (!announced || *announced == digest_of(*announced, bytes)) return {};
+    if (!announced || *announced == digest_of(announced, bytes)) return {};
     return failure(ErrorCode::kDigestMismatch, ErrorSource::kUpstream,
                    fmt::format("upstream announced {} for {} and sent {}", announced->to_string(), name,
-                               digest_of(*announced, bytes).to_string()));
+                               digest_of(announced, bytes).to_string()));
   };
   auto whole = co_await client.fetch(tag_query(question, false), cache::kMaxManifest, check, deadline);
   if (!whole) co_return std::unexpected(whole.error());
