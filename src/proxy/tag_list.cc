@@ -11,12 +11,11 @@
 
 #include <fmt/format.h>
 
-#include "base/ascii.h"
 #include "base/log.h"
 #include "net/single_flight.h"
 #include "net/url.h"
-#include "oci/media_type.h"
 #include "oci/tag_list.h"
+#include "proxy/tag_query.h"
 #include "proxy/target.h"
 
 namespace layover::proxy {
@@ -69,13 +68,6 @@ struct ListQuestion {
 
 using List = std::shared_ptr<const cache::TagListRecord>;
 using Lists = net::SingleFlight<std::string, List>;
-
-/// A captive portal has an answer for everything.
-Result<void> refuse_html(const net::ResponseInfo& info) {
-  const std::string_view type = oci::strip_parameters(info.headers.get("content-type").value_or(""));
-  if (!equals_ignoring_case(type, "text/html")) return {};
-  return failure(ErrorCode::kProtocol, ErrorSource::kUpstream, "for a list of tags it sent an HTML page");
-}
 
 ListQuestion list_question(Exchange& exchange, const Page& page, std::optional<cache::TagListRecord> known,
                            bool has_fallback) {

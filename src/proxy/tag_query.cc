@@ -16,13 +16,6 @@ namespace layover::proxy {
 
 namespace {
 
-/// A captive portal has an answer for everything.
-Result<void> refuse_html(const net::ResponseInfo& info) {
-  const std::string_view type = oci::strip_parameters(info.headers.get("content-type").value_or(""));
-  if (!equals_ignoring_case(type, "text/html")) return {};
-  return failure(ErrorCode::kProtocol, ErrorSource::kUpstream, "for a tag it sent an HTML page");
-}
-
 upstream::Query tag_query(const TagQuestion& question, bool is_head) {
   upstream::Query query = question.query;
   query.path = "manifests/" + question.key.tag.str();
@@ -112,6 +105,12 @@ bool is_worth_a_get(const Error& error) {
 }
 
 }  // namespace
+
+Result<void> refuse_html(const net::ResponseInfo& info) {
+  const std::string_view type = oci::strip_parameters(info.headers.get("content-type").value_or(""));
+  if (!equals_ignoring_case(type, "text/html")) return {};
+  return failure(ErrorCode::kProtocol, ErrorSource::kUpstream, "it sent an HTML page");
+}
 
 net::Task<Result<TagAnswer>> ask_for_tag(upstream::Client& client, TagQuestion question, WallTime now,
                                          Deadline deadline) {

@@ -19,6 +19,9 @@ struct TagQuestion {
   std::optional<TagAnswer> known;  // spares upstream and the network an unchanged answer
 };
 
+/// A captive portal has an answer for everything: an HTML page is none.
+Result<void> refuse_html(const net::ResponseInfo& info);
+
 /// The answer, confirmed now. Errors: upstream's refusal, or trouble on the way to it.
 net::Task<Result<TagAnswer>> ask_for_tag(upstream::Client& client, TagQuestion question, WallTime now,
                                          Deadline deadline);
