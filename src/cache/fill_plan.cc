@@ -11,19 +11,11 @@ std::uint64_t FillPlan::end_of_content() const {
 }
 
 /// The first byte at or after `offset` that is received or claimed; the content's end where there is none.
-std::uint64_t FillPlan::next_taken(std::uint64_t offset) const {
+std::uint64_t FillPlan::next_taken(std::uint64_t offset, Claims which) const {
   std::uint64_t taken = received_.next_from(offset).value_or(end_of_content());
   for (const Stream& stream : streams_) {
-    if (stream.claimed.end > offset) taken = std::min(taken, std::max(stream.claimed.begin, offset));
-  }
-  return taken;
-}
-
-/// The same, but for claims of streams that are not open.
-std::uint64_t FillPlan::next_brought(std::uint64_t offset) const {
-  std::uint64_t taken = received_.next_from(offset).value_or(end_of_content());
-  for (const Stream& stream : streams_) {
-    if (stream.is_open && stream.claimed.end > offset) {
+    const bool counts = stream.is_open || which == Claims::kAll;
+    if (counts && stream.claimed.end > offset) {
       taken = std::min(taken, std::max(stream.claimed.begin, offset));
     }
   }
@@ -46,7 +38,7 @@ void FillPlan::receive(Handle stream, std::uint64_t n) {
 bool FillPlan::extend(Handle stream) {
   ByteRange& claimed = stream->claimed;
   if (claimed.empty() && stream->is_open) take_over(*stream);
-  const std::uint64_t free_end = std::min(stream->request_end, next_taken(claimed.end));
+  const std::uint64_t free_end = std::min(stream->request_end, next_taken(claimed.end, Claims::kAll));
   const std::uint64_t end = std::min(free_end, claimed.begin + kClaim);
   if (end <= claimed.end) return !claimed.empty();
   claimed.end = end;
@@ -56,18 +48,19 @@ bool FillPlan::extend(Handle stream) {
 void FillPlan::take_over(Stream& by) {
   const std::uint64_t begin = by.claimed.end;
   for (Stream& stream : streams_) {
-    if (stream.is_open || stream.claimed.begin != begin) continue;
+    if (stream.is_open || stream.claimed.empty() || stream.claimed.begin != begin) continue;
     by.claimed.end = std::max(by.claimed.end, std::min(by.request_end, stream.claimed.end));
     stream.claimed.begin = by.claimed.end;
   }
 }
 
 bool FillPlan::is_overtaken(Handle stream) const {
-  return next_brought(stream->claimed.end) < stream->request_end;
+  return next_taken(stream->claimed.end, Claims::kOfOpenStreams) < stream->request_end;
 }
 
 void FillPlan::leave_to_others(Handle stream) const {
-  stream->request_end = std::min(stream->request_end, next_brought(stream->claimed.end));
+  stream->request_end =
+      std::min(stream->request_end, next_taken(stream->claimed.end, Claims::kOfOpenStreams));
 }
 
 void FillPlan::end(Handle stream) { streams_.erase(stream); }
@@ -78,7 +71,7 @@ std::optional<ByteRange> FillPlan::free_from(std::uint64_t offset) const {
     for (const Stream& stream : streams_) {
       if (stream.claimed.begin <= next && next < stream.claimed.end) next = stream.claimed.end;
     }
-    if (next == offset) return ByteRange{.begin = offset, .end = next_taken(offset)};
+    if (next == offset) return ByteRange{.begin = offset, .end = next_taken(offset, Claims::kAll)};
     offset = next;
   }
   return std::nullopt;
@@ -88,7 +81,7 @@ bool FillPlan::is_coming(std::uint64_t offset, std::uint64_t near) const {
   if (is_received(offset)) return true;
   return std::ranges::any_of(streams_, [&](const Stream& stream) {
     return stream.claimed.begin <= offset && offset < stream.request_end &&
-           offset - stream.claimed.begin <= near && next_taken(stream.claimed.end) >= offset;
+           offset - stream.claimed.begin <= near && next_taken(stream.claimed.end, Claims::kAll) >= offset;
   });
 }
 

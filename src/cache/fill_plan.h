@@ -62,8 +62,8 @@ class FillPlan {
 
  private:
   std::uint64_t end_of_content() const;
-  std::uint64_t next_taken(std::uint64_t offset) const;
-  std::uint64_t next_brought(std::uint64_t offset) const;
+  enum class Claims { kAll, kOfOpenStreams };
+  std::uint64_t next_taken(std::uint64_t offset, Claims which) const;
   void take_over(Stream& by);
 
   std::optional<Bytes> size_;

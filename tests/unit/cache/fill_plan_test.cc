@@ -84,6 +84,21 @@ TEST_CASE("an open stream takes over the claim of one that is not, when it comes
   CHECK(plan.received() == 3 * kClaim);
 }
 
+TEST_CASE("a stream whose claim was taken over stays where that ended when the next one is taken over") {
+  FillPlan plan = plan_of(kSize);
+  const auto whole = plan.start({.begin = 0, .end = kSize});
+  plan.set_open(whole, true);
+  constexpr std::uint64_t kBetween = kClaim + 2'000'000;
+  const auto later = plan.start({.begin = kBetween, .end = kBetween + 2'000'000});
+  const auto earlier = plan.start({.begin = kClaim, .end = kBetween});
+  for (const auto& claim : {earlier, later}) {
+    plan.receive(whole, whole->claimed.length());
+    REQUIRE(plan.extend(whole));
+    CHECK(claim->claimed.empty());
+  }
+  CHECK(earlier->claimed == ByteRange{.begin = kBetween, .end = kBetween});
+}
+
 TEST_CASE("what a stream gives up is free again, what it has received is not") {
   FillPlan plan = plan_of(kSize);
   const auto stream = plan.start(*plan.free_from(0));
