@@ -94,14 +94,12 @@ net::Task<Result<void>> Committer::commit(std::shared_ptr<FillState> state, std:
   }
   for (PutTag& tag : state->tags()) changes.emplace_back(std::move(tag));
   if (*placed) changes.emplace_back(PutSmall{.digest = digest, .bytes = std::move(**placed)});
-  std::optional<DiskBudget::Entering> entering(std::in_place, budget_, reserved.size());
+  const DiskBudget::Entering entering(budget_, reserved.size());
   auto written = co_await writer_.write(std::move(changes));
   if (written) {
     budget_.forget_orphan(digest);  // perhaps it replaced one
     reserved.shrink_to(Bytes{0});   // the index counts it now
-  }
-  entering.reset();
-  if (!written) {
+  } else {
     co_await settle_orphan(claim);
   }
   co_return written;

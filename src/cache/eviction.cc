@@ -49,10 +49,11 @@ bool is_spared(const ContentRecord& record, const SpaceDemand& demand, WallTime 
 
 Victims claim_victims(Cache& cache, EvictionPolicy& policy, const SpaceDemand& demand) {
   auto victims = std::make_shared<std::vector<Victim>>();
+  const WallTime now = cache.clock().wall_now();
   Bytes sum;
-  for (const ContentEntry& entry : policy.choose(cache.index(), cache.clock().wall_now())) {
+  for (const ContentEntry& entry : policy.choose(cache.index(), now)) {
     if (sum >= demand.excess) break;
-    if (is_spared(entry.record, demand, cache.clock().wall_now())) continue;
+    if (is_spared(entry.record, demand, now)) continue;
     auto claim = cache.directory().claims().try_claim(entry.digest);
     if (!claim) continue;  // it is being replaced
     const auto record = cache.index().find(entry.digest);

@@ -326,9 +326,15 @@ void FillRun::save(FillRecord record) const {
   });
 }
 
+/// Upstream's word, or before that what a left-over's record says.
+std::optional<Bytes> FillRun::known_size() const {
+  const auto told = state_->view().size;
+  return told ? told : used_of_;
+}
+
 FillRecord FillRun::record() const {
   return {.key = state_->key(),
-          .size = state_->view().size.value_or(used_of_.value_or(Bytes{})),
+          .size = known_size().value_or(Bytes{}),
           .saved = left_overs_.now(),
           .ranges = in_file().ranges()};
 }
@@ -340,9 +346,8 @@ Extents FillRun::in_file() const {
 }
 
 bool FillRun::is_worth_keeping() const {
-  const FillView view = state_->view();
-  const bool is_size_known = view.size || used_of_;
-  if (is_spoiled_ || view.is_verified || !is_size_known || state_->kind() != ContentKind::kBlob) return false;
+  const bool is_blob = state_->kind() == ContentKind::kBlob;
+  if (is_spoiled_ || state_->view().is_verified || !known_size() || !is_blob) return false;
   return in_file().total() >= LeftOvers::kLeast.count;
 }
 

@@ -66,6 +66,7 @@ class FillRun {
   void save_now_and_then();
   void save(FillRecord record) const;
   Extents in_file() const;
+  std::optional<Bytes> known_size() const;
   FillRecord record() const;
   bool is_worth_keeping() const;
   void keep();

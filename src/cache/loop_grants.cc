@@ -118,12 +118,11 @@ net::Task<Result<SourceHead>> LoopCache::ask_once(const ContentRequest& request,
     const auto limit = Deadline::after(request.times->first_byte_budget);
     fills_.spawn(answer_for_all(std::move(question), limit, std::move(duty)));
   };
-  auto head = co_await cache_.questions_.join(
-      {.scope = request.scope,
-       .digest = request.digest,
-       .kind = request.kind,
-       .fallback = renewed ? Fallback::kStored : Fallback::kNone},
-      [] { return std::optional<SourceHead>(); }, start, deadline);
+  auto head = co_await cache_.questions_.join({.scope = request.scope,
+                                               .digest = request.digest,
+                                               .kind = request.kind,
+                                               .fallback = renewed ? Fallback::kStored : Fallback::kNone},
+                                              start, deadline);
   if (head) co_return std::move(*head);
   co_return failure(ErrorCode::kTimeout, ErrorSource::kUpstream,
                     fmt::format("{} took too long to say whether {} may be read",

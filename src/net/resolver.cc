@@ -1,7 +1,6 @@
 // The look-ups under way, and the jobs that make them.
 #include "net/resolver.h"
 
-#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
@@ -24,14 +23,13 @@ Task<Result<Addresses>> resolve_host(std::string host, std::uint16_t port, Deadl
                                      LookUp look_up) {
   auto numeric = numeric_address(host, port);
   if (!numeric.empty()) co_return numeric;
-  const auto nothing_known = [] { return std::optional<Addresses>(); };
   const auto start = [&](LookUps::Duty duty) {
     offload_detached(Work::kResolve,
                      [host, port, look_up = std::move(look_up), duty = std::move(duty)]() mutable {
                        duty.settle(look_up(host, port));
                      });
   };
-  auto found = co_await look_ups.join(fmt::format("{}:{}", host, port), nothing_known, start, deadline);
+  auto found = co_await look_ups.join(fmt::format("{}:{}", host, port), start, deadline);
   if (!found) {
     co_return failure(ErrorCode::kDns, ErrorSource::kUpstream,
                       fmt::format("the name {} was not resolved in time", host));

@@ -86,6 +86,11 @@ class SingleFlight {
     }
   }
 
+  /// The same where runs leave nothing.
+  Task<std::optional<Result<Value>>> join(Key key, Start start, Deadline deadline) {
+    return join(std::move(key), [] { return std::optional<Value>(); }, std::move(start), deadline);
+  }
+
  private:
   KeyedTable<Key, Flight, Hash> flights_;
 };

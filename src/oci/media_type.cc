@@ -89,6 +89,10 @@ std::optional<ManifestType> manifest_type(std::string_view media_type) {
   return std::nullopt;
 }
 
+bool is_html(std::string_view media_type) {
+  return equals_ignoring_case(strip_parameters(media_type), "text/html");
+}
+
 bool is_index(std::string_view media_type) {
   const auto type = manifest_type(media_type);
   return type == ManifestType::kOciIndex || type == ManifestType::kDockerManifestList;

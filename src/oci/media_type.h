@@ -32,6 +32,9 @@ std::optional<ManifestType> manifest_type(std::string_view media_type);
 /// `type/subtype` without parameters and surrounding white space; a part of `media_type`.
 std::string_view strip_parameters(std::string_view media_type);
 
+/// "text/html", parameters and letter case ignored: what a captive portal has for everything.
+bool is_html(std::string_view media_type);
+
 /// An OCI index or a Docker manifest list; parameters and letter case ignored.
 bool is_index(std::string_view media_type);
 /// Any known manifest type, indexes included.

@@ -159,12 +159,11 @@ net::Task<void> serve_tag_list(Exchange& exchange, const Route& route,
   const auto limit = is_servable ? earlier(budget, Deadline::after(times.confirm_timeout)) : budget;
 
   WorkerContext& context = exchange.context();
-  const auto nothing_known = [] { return std::optional<List>(); };
   const auto start = [&](Lists::Duty duty) {
     context.background.spawn(
         ask_and_tell(context, list_question(exchange, page, known, is_servable), std::move(duty)));
   };
-  auto answer = co_await context.shared.tag_lists.join(page.key(), nothing_known, start, limit);
+  auto answer = co_await context.shared.tag_lists.join(page.key(), start, limit);
   if (answer && *answer) {
     co_await send(exchange, CacheResult::kMiss, std::move(**answer));
     co_return;

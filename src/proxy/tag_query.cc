@@ -6,7 +6,6 @@
 
 #include <fmt/format.h>
 
-#include "base/ascii.h"
 #include "cache/fill_run.h"
 #include "cache/hasher.h"
 #include "oci/manifest.h"
@@ -107,8 +106,7 @@ bool is_worth_a_get(const Error& error) {
 }  // namespace
 
 Result<void> refuse_html(const net::ResponseInfo& info) {
-  const std::string_view type = oci::strip_parameters(info.headers.get("content-type").value_or(""));
-  if (!equals_ignoring_case(type, "text/html")) return {};
+  if (!oci::is_html(info.headers.get("content-type").value_or(""))) return {};
   return failure(ErrorCode::kProtocol, ErrorSource::kUpstream, "it sent an HTML page");
 }
 

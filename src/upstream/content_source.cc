@@ -24,7 +24,7 @@ std::unexpected<Error> nonsense(const oci::Digest& digest, std::string_view what
 /// What a 200 or 206 says of the content.
 Result<cache::SourceHead> read_head(const net::ResponseInfo& info, const oci::Digest& digest) {
   const std::string_view content_type = info.headers.get("content-type").value_or("");
-  if (equals_ignoring_case(oci::strip_parameters(content_type), "text/html")) {
+  if (oci::is_html(content_type)) {
     return nonsense(digest, "an HTML page");
   }
   const auto encoding = info.headers.get("content-encoding");

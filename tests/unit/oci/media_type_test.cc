@@ -46,6 +46,11 @@ TEST_CASE("indexes are told from single manifests") {
   CHECK_FALSE(is_manifest("application/vnd.oci.image.config.v1+json"));
 }
 
+TEST_CASE("a page is told from content") {
+  for (const char* page : {"text/html", "Text/HTML; charset=utf-8"}) CHECK(is_html(page));
+  for (const char* other : {"", "text/plain", "application/octet-stream"}) CHECK_FALSE(is_html(other));
+}
+
 TEST_CASE("parameters are cut off with the white space around them") {
   CHECK(strip_parameters("text/plain; charset=utf-8") == "text/plain");
   CHECK(strip_parameters(" text/plain ;x=y") == "text/plain");
