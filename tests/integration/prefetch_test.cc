@@ -2,6 +2,7 @@
 #include <chrono>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -48,6 +49,17 @@ struct Image {
   }
 };
 
+/// A site that prefetches, as layover does unless told otherwise.
+struct PrefetchingSite : Site {
+  PrefetchingSite() : PrefetchingSite([](config::Settings&) {}) {}
+  template <typename Adjust>
+  explicit PrefetchingSite(Adjust adjust)
+      : Site([&](config::Settings& settings) {
+          settings.cache.prefetch = true;
+          adjust(settings);
+        }) {}
+};
+
 double prefetches(const Site& site, std::string_view result) {
   return site.proxy.metric(fmt::format("layover_prefetches_total{{result=\"{}\"}}", result));
 }
@@ -74,7 +86,7 @@ void let_it_begin() { std::this_thread::sleep_for(std::chrono::milliseconds(400)
 }  // namespace
 
 TEST_CASE("an image's configuration comes with its manifest, and its layers with the first of them") {
-  Site site;
+  PrefetchingSite site;
   const Image image(site.upstream, 5);
   REQUIRE(site.proxy.get(image.manifest).status == 200);
   CHECK(is_fetched(site, image.config));
@@ -101,7 +113,7 @@ TEST_CASE("an image's configuration comes with its manifest, and its layers with
 }
 
 TEST_CASE("who only looks at an image makes no layer come") {
-  Site site;
+  PrefetchingSite site;
   const Image image(site.upstream, 3);
   SECTION("by HEAD") {
     REQUIRE(site.proxy.head(image.manifest).status == 200);
@@ -140,7 +152,7 @@ TEST_CASE("who only looks at an image makes no layer come") {
 }
 
 TEST_CASE("the layers come as well where the manifest and some of them are here already") {
-  Site site;
+  PrefetchingSite site;
   const Image image(site.upstream, 4);
   REQUIRE(site.proxy.get(image.layers[0]).body == image.bytes[0]);
   REQUIRE(site.proxy.head(image.manifest).status == 200);
@@ -152,7 +164,7 @@ TEST_CASE("the layers come as well where the manifest and some of them are here 
 
 TEST_CASE("prefetching can be forbidden, for all registries and for one") {
   const bool is_for_all = GENERATE(true, false);
-  Site site([is_for_all](config::Settings& settings) {
+  PrefetchingSite site([is_for_all](config::Settings& settings) {
     (is_for_all ? settings.cache.prefetch : Site::registry(settings).prefetch) = false;
   });
   const Image image(site.upstream, 2);
@@ -163,7 +175,7 @@ TEST_CASE("prefetching can be forbidden, for all registries and for one") {
 }
 
 TEST_CASE("what is prefetched is given to nobody whom upstream would not give it") {
-  Site site;
+  PrefetchingSite site;
   const Image image(site.upstream, 3);
   REQUIRE(site.proxy.get(image.manifest).status == 200);
   REQUIRE(site.proxy.get(image.layers[0]).status == 200);
@@ -179,7 +191,7 @@ TEST_CASE("what is prefetched is given to nobody whom upstream would not give it
 }
 
 TEST_CASE("a client that asks for a layer on its way joins it, and has all of it") {
-  Site site;
+  PrefetchingSite site;
   const Image image(site.upstream, 2);
   Gate& half = stop_halfway(site.upstream, image.layers[1], image.bytes[1]);
   REQUIRE(site.proxy.get(image.manifest).status == 200);
@@ -200,7 +212,7 @@ TEST_CASE("a client that asks for a layer on its way joins it, and has all of it
 }
 
 TEST_CASE("no more than 8 layers come at once that nobody has asked for") {
-  Site site;
+  PrefetchingSite site;
   const Image image(site.upstream, 14);
   Gate& gate = site.upstream.gate();
   for (std::size_t i = 1; i < image.layers.size(); ++i) {
@@ -221,7 +233,7 @@ TEST_CASE("no more than 8 layers come at once that nobody has asked for") {
 }
 
 TEST_CASE("the layers of an image that come ahead add up to no more than max_object") {
-  Site site([](config::Settings& settings) {
+  PrefetchingSite site([](config::Settings& settings) {
     settings.cache.max_object = config::Space::absolute(Bytes{2 * kLayerBytes + 1000});
   });
   const Image image(site.upstream, 6);
@@ -234,7 +246,7 @@ TEST_CASE("the layers of an image that come ahead add up to no more than max_obj
 }
 
 TEST_CASE("a layer that is larger than its manifest says is not downloaded ahead") {
-  Site site;
+  PrefetchingSite site;
   const Image image(site.upstream, 2, 1000);
   REQUIRE(site.proxy.get(image.manifest).status == 200);
   REQUIRE(site.proxy.get(image.layers[0]).status == 200);
@@ -246,7 +258,7 @@ TEST_CASE("a layer that is larger than its manifest says is not downloaded ahead
 }
 
 TEST_CASE("a prefetch gives way to a client that waits for its connection") {
-  Site site([](config::Settings& settings) { Site::registry(settings).max_connections = 1; });
+  PrefetchingSite site([](config::Settings& settings) { Site::registry(settings).max_connections = 1; });
   const Image image(site.upstream, 2);
   Gate& never = stop_halfway(site.upstream, image.layers[1], image.bytes[1]);
   REQUIRE(site.proxy.get(image.manifest).status == 200);
@@ -269,7 +281,7 @@ TEST_CASE("a prefetch gives way to a client that waits for its connection") {
 }
 
 TEST_CASE("a prefetch that is answered late says nothing of the registry") {
-  Site site([](config::Settings& settings) {
+  PrefetchingSite site([](config::Settings& settings) {
     Site::registry(settings).times.confirm_timeout = std::chrono::milliseconds(100);
     Site::registry(settings).times.tag_ttl = std::chrono::minutes(1);
   });
@@ -298,7 +310,9 @@ TEST_CASE("a prefetch that finds its mirror busy does not go to the registry ins
   config::Registry registry = registry_at("r.test", own);
   registry.mirrors = {{.url = {.is_tls = false, .host = "127.0.0.1", .port = mirror.port()}}};
   registry.max_connections = 1;
-  RunningProxy proxy(settings_with({registry}));
+  config::Settings settings = settings_with({registry});
+  settings.cache.prefetch = true;
+  RunningProxy proxy(std::move(settings));
   const Image image(mirror, 2);
   Gate& never = stop_halfway(mirror, image.layers[0], image.bytes[0]);
   REQUIRE(proxy.get(image.manifest).status == 200);
@@ -312,7 +326,7 @@ TEST_CASE("a prefetch that finds its mirror busy does not go to the registry ins
 }
 
 TEST_CASE("a layer that no client asks for within 10 s is given up, and what there is of it goes on later") {
-  Site site;
+  PrefetchingSite site;
   const std::size_t size = 12'000'000;
   const std::string bytes = random_bytes(size, 7);
   const std::string digest = site.upstream.add_blob("a", bytes);

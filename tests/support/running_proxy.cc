@@ -17,6 +17,7 @@ config::Settings test_settings() {
   settings.admin.listen = {.host = "127.0.0.1", .port = 0};
   settings.threads = 4;
   settings.shutdown = {.delay = std::chrono::milliseconds(0), .grace = std::chrono::seconds(20)};
+  settings.cache.prefetch = false;
   return settings;
 }
 

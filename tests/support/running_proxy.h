@@ -19,7 +19,8 @@
 
 namespace layover::test {
 
-/// Four threads, ports chosen by the system, no waiting at the end.
+/// Four threads, ports chosen by the system, no waiting at the end, and no prefetch: upstream sees what
+/// clients ask for, and nothing later.
 config::Settings test_settings();
 /// A registry whose configured url is the upstream's, and which is asked for tags and missing content at each
 /// request.
