@@ -1,16 +1,19 @@
 """Lists what failed, at the end of a long ./test: `failures.py RESULTS` prints a line for each failed test.
 
-The names come from the reports that the stages left; a stage that failed without naming a test has a line of
-its own.
+The names come from the reports that the stages left, and what sanitizers found from the logs beside them; a
+stage that failed without either has a line of its own.
 """
 
 import glob
 import os
+import re
 import sys
 import xml.etree.ElementTree as ElementTree
 
 import junit
 import run_tests
+
+SANITIZER_SUMMARY = re.compile(r"^SUMMARY: (\w+Sanitizer: .*)$", re.MULTILINE)
 
 
 def failed_stages(results):
@@ -31,12 +34,22 @@ def failed_tests(report):
     return failed
 
 
+def sanitizer_findings(report):
+    """What sanitizers say in sum in the log beside a report: whose test that was, only the log tells."""
+    log_path = report.removesuffix(".xml") + ".log"
+    if not os.path.exists(log_path):
+        return []
+    with open(log_path, encoding="utf-8", errors="replace") as log:
+        found = sorted(set(SANITIZER_SUMMARY.findall(log.read())))
+    return [f"{os.path.basename(log_path)}: {summary}" for summary in found]
+
+
 def main():
     results = sys.argv[1]
     for stage in failed_stages(results):
         beside = os.path.join(glob.escape(results), stage)
         reports = sorted([*glob.glob(f"{beside}.xml"), *glob.glob(f"{beside}/*.xml")])
-        names = [name for report in reports for name in failed_tests(report)]
+        names = [name for report in reports for name in failed_tests(report) + sanitizer_findings(report)]
         for name in names or ["see above"]:
             print(f"  FAILED  {stage}: {name}")
 
