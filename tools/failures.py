@@ -1,7 +1,7 @@
 """Lists what failed, at the end of a long ./test: `failures.py RESULTS` prints a line for each failed test.
 
-The names come from the reports that the stages left, and what sanitizers found from the logs beside them; a
-stage that failed without either has a line of its own.
+The names come from the reports that the stages left, and from the notes beside them on binaries that ended as
+they should not, with what sanitizers found; a stage that failed without any has a line of its own.
 """
 
 import glob
@@ -34,14 +34,13 @@ def failed_tests(report):
     return failed
 
 
-def sanitizer_findings(report):
-    """What sanitizers say in sum in the log beside a report: whose test that was, only the log tells."""
-    log_path = report.removesuffix(".xml") + ".log"
-    if not os.path.exists(log_path):
-        return []
-    with open(log_path, encoding="utf-8", errors="replace") as log:
-        found = sorted(set(SANITIZER_SUMMARY.findall(log.read())))
-    return [f"{os.path.basename(log_path)}: {summary}" for summary in found]
+def bad_ends(stage):
+    """How binaries of a stage ended that should not have ended so, and what sanitizers say of it in their logs."""
+    for path in sorted(glob.glob(f"{stage}/*{run_tests.BROKEN}")):
+        with open(path, encoding="utf-8") as note:
+            yield note.read()
+        with open(path.removesuffix(run_tests.BROKEN) + ".log", encoding="utf-8", errors="replace") as log:
+            yield from sorted(set(SANITIZER_SUMMARY.findall(log.read())))
 
 
 def main():
@@ -49,8 +48,8 @@ def main():
     for stage in failed_stages(results):
         beside = os.path.join(glob.escape(results), stage)
         reports = sorted([*glob.glob(f"{beside}.xml"), *glob.glob(f"{beside}/*.xml")])
-        names = [name for report in reports for name in failed_tests(report) + sanitizer_findings(report)]
-        for name in names or ["see above"]:
+        names = [name for report in reports for name in failed_tests(report)]
+        for name in [*names, *bad_ends(beside)] or ["see above"]:
             print(f"  FAILED  {stage}: {name}")
 
 

@@ -20,6 +20,7 @@ import junit
 
 BINARY_SECONDS = 600  # Far above what any takes; a hang ends here.
 SHOWN_LOG_LINES = 60
+BROKEN = ".broken"  # Beside a report: how a binary ended that failed whatever its cases say.
 SANITIZER_REPORT = re.compile(r"(ERROR|WARNING): \w+Sanitizer|: runtime error: ")
 
 SANITIZER_OPTIONS = {
@@ -153,7 +154,10 @@ def report_catch(name, command, log_path, status, cases, is_complete, seconds):
                 print_failure(os.path.relpath(command[0]), case)
         if is_broken:
             later = "; the cases after it did not run" if is_cut_short else ""
-            print(f"    {name}: {describe_status(status)}{later}; to repeat: {os.path.relpath(command[0])}")
+            end = f"{name}: {describe_status(status)}{later}"
+            print(f"    {end}; to repeat: {os.path.relpath(command[0])}")
+            with open(os.path.splitext(log_path)[0] + BROKEN, "w", encoding="utf-8") as note:
+                note.write(end)
         print_log(log_path)
     sys.stdout.flush()
     return counts

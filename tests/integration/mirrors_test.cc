@@ -171,8 +171,9 @@ TEST_CASE("mirrors that answer nobody leave the registry its time") {
   registry.times.connect_timeout = std::chrono::milliseconds(300);
   registry.times.first_byte_budget = std::chrono::seconds(3);
   RunningProxy proxy(settings_with({registry}));
-  silent.before_all([&silent](const UpstreamRequest&, Reply&) {
-    silent.gate().wait();
+  Gate& never = silent.gate();
+  silent.before_all([&never](const UpstreamRequest&, Reply&) {
+    never.wait();
     return true;
   });
   const std::string bytes = random_bytes(200'000);

@@ -1,5 +1,6 @@
 // Registries that are slow and not down: what is waited for, what stands in meanwhile, and who is blamed.
 #include <chrono>
+#include <future>
 #include <string>
 #include <thread>
 
@@ -98,11 +99,11 @@ TEST_CASE("who waits for a connection of max_connections says nothing of the reg
     gate.wait();
     reply.answer(200, {}, "content");
   });
-  std::jthread reader([&] { CHECK(site.proxy.get(slow).body == "content"); });
+  auto read = std::async(std::launch::async, [&] { return site.proxy.get(slow).body; });
   REQUIRE(eventually([&] { return gate.waiting() == 1; }));
   CHECK(site.how(tag) == "STALE");
   std::this_thread::sleep_for(300ms);  // the question goes on, for longer than confirm_timeout
   gate.open();
-  reader.join();
+  CHECK(read.get() == "content");
   CHECK(eventually([&] { return site.how(tag) == "HIT"; }));
 }

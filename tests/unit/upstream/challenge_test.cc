@@ -1,7 +1,7 @@
 // WWW-Authenticate: real registries' headers, every form of the grammar, and hostile input.
 #include "upstream/challenge.h"
 
-#include <chrono>
+#include <ctime>
 #include <random>
 #include <string>
 
@@ -132,8 +132,8 @@ TEST_CASE("random input ends without harm") {
 TEST_CASE("a header of thousands of parameters takes no long time") {
   std::string value = "Bearer";
   for (int i = 0; i < 200'000; ++i) value += " p" + std::to_string(i) + "=1,";
-  const auto start = std::chrono::steady_clock::now();
+  const std::clock_t start = std::clock();
   const auto challenges = parse_challenges(value);
   CHECK(challenges[0].params.size() <= 32);
-  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(5));
+  CHECK((std::clock() - start) / CLOCKS_PER_SEC < 5);
 }
