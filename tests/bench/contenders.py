@@ -82,9 +82,9 @@ class LayoverContender(Contender):
 class NginxContender(Contender):
     """proxy_cache."""
 
-    def __init__(self, directory, origin):
-        self._nginx = Nginx(directory, CACHING, upstream=origin.port)
-        super().__init__("nginx", self._nginx.port)
+    def __init__(self, directory, origin, name="nginx", workers=1):
+        self._nginx = Nginx(directory, CACHING, workers, upstream=origin.port)
+        super().__init__(name, self._nginx.port)
 
     def pids(self):
         return self._nginx.pids()

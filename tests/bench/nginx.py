@@ -1,4 +1,4 @@
-"""An nginx with one worker in its best configuration, for benchmarks: as an upstream or as a peer."""
+"""An nginx in its best configuration, with one worker unless told otherwise, for benchmarks: as an upstream or as a peer."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ COMMON = """daemon off;
 pid {directory}/nginx.pid;
 error_log {directory}/error.log warn;
 user root;
-worker_processes 1;
+worker_processes {workers};
 worker_rlimit_nofile 65536;
 events {{ worker_connections 16384; multi_accept on; }}
 http {{
@@ -31,12 +31,12 @@ http {{
 
 
 class Nginx:
-    def __init__(self, directory, body, **values):
+    def __init__(self, directory, body, workers=1, **values):
         directory.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         config = directory / "nginx.conf"
         text = body.format(port=self.port, directory=directory, **values)
-        config.write_text(COMMON.format(directory=directory, body=text))
+        config.write_text(COMMON.format(directory=directory, workers=workers, body=text))
         self.process = Process(["nginx", "-p", directory, "-c", config], directory / "nginx.log",
                                env={"PATH": "/usr/sbin:/usr/bin:/bin"})
         self.process.wait_until(lambda: accepts_connections(self.port), "nginx listens")
