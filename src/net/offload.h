@@ -51,7 +51,8 @@ class OffloadBase : protected Wait {
     detail::submit_job(loop, work_,
                        [state = state_, job = std::move(job_), mailbox = loop.mailbox()]() mutable {
                          try {
-                           state->value.emplace(std::move(job)());
+                           auto own = std::move(job);  // what it holds is let go before its end is told
+                           state->value.emplace(std::move(own)());
                          } catch (...) {
                            state->error = std::current_exception();
                          }

@@ -42,15 +42,15 @@ SignalWait Signal::changed(std::uint64_t seen, Deadline deadline) {
 bool Signal::listen(Loop& loop, std::uint64_t seen) {
   const std::lock_guard lock(mutex_);
   if (version_ != seen) return false;
-  const bool is_known =
-      std::ranges::any_of(listeners_, [&](const Listener& l) { return l.loop_index == loop.index(); });
-  if (!is_known) listeners_.push_back({.loop_index = loop.index(), .mailbox = loop.mailbox()});
+  if (std::ranges::find(listeners_, loop.mailbox(), &Listener::mailbox) == listeners_.end()) {
+    listeners_.push_back({.mailbox = loop.mailbox()});
+  }
   return true;
 }
 
 void Signal::stop_listening(const Loop& loop) {
   const std::lock_guard lock(mutex_);
-  std::erase_if(listeners_, [&](const Listener& l) { return l.loop_index == loop.index(); });
+  std::erase_if(listeners_, [&](const Listener& listener) { return listener.mailbox == loop.mailbox(); });
 }
 
 void SignalTable::add(const std::shared_ptr<Signal>& signal, SignalWait& wait) {

@@ -39,8 +39,7 @@ class Signal : public std::enable_shared_from_this<Signal> {
   friend class SignalWait;
 
   struct Listener {
-    unsigned loop_index;
-    std::shared_ptr<Mailbox> mailbox;
+    std::shared_ptr<Mailbox> mailbox;  // tells loops apart: in tests several servers run beside each other
     bool is_wakeup_sent = false;
   };
 

@@ -56,6 +56,27 @@ class Barrier {
   int arrived_ = 0;
 };
 
+/// Takes its time to be destroyed.
+class SlowToGo {
+ public:
+  explicit SlowToGo(std::atomic<bool>& is_gone) : is_gone_(&is_gone) {}
+  SlowToGo(SlowToGo&& other) noexcept : is_gone_(std::exchange(other.is_gone_, nullptr)) {}
+  SlowToGo& operator=(SlowToGo&&) = delete;
+  ~SlowToGo() {
+    if (is_gone_ == nullptr) return;
+    std::this_thread::sleep_for(milliseconds(50));
+    *is_gone_ = true;
+  }
+
+ private:
+  std::atomic<bool>* is_gone_;
+};
+
+Task<bool> outlives(SlowToGo held, std::atomic<bool>& is_gone) {
+  co_await offload(Work::kDisk, [held = std::move(held)] { return 0; });
+  co_return is_gone.load();
+}
+
 /// Notes on which thread it is destroyed.
 struct Homesick {
   Homesick(std::atomic<std::thread::id>& died_on, std::atomic<int>& deaths)
@@ -150,6 +171,12 @@ TEST_CASE("a job runs on the pool and its task goes on at home") {
   CHECK(loop.run(square(7)) == 49);
   CHECK(loop.run(runs_elsewhere()));
   CHECK(loop.run(move_through(std::make_unique<int>(1))) == 2);
+}
+
+TEST_CASE("what a job holds is gone before its task goes on") {
+  TestLoop loop;
+  std::atomic<bool> is_gone{false};
+  CHECK(loop.run(outlives(SlowToGo(is_gone), is_gone)));
 }
 
 TEST_CASE("a class whose jobs all hang keeps no other class waiting") {

@@ -2,6 +2,7 @@
 #include "net/signal.h"
 
 #include <atomic>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -80,6 +81,20 @@ std::vector<std::unique_ptr<LoopThread>> four_loops() {
 }
 
 }  // namespace
+
+TEST_CASE("loops of two servers in one process are told apart, whatever their numbers") {
+  LoopThread first(0);
+  LoopThread second(0);
+  const auto signal = std::make_shared<Signal>();
+  const auto seen = signal->version();
+  std::vector<std::future<bool>> waiting;
+  for (LoopThread* loop : {&first, &second}) {
+    waiting.push_back(loop->start([&] { return wait_once(signal, seen, layover::test::kPatience); }));
+    loop->call([] { return 0; });  // by now it waits
+  }
+  signal->notify();
+  for (auto& wait : waiting) CHECK(LoopThread::wait_for(std::move(wait)));
+}
 
 TEST_CASE("a change between the look and the wait does not get lost") {
   TestLoop loop;
