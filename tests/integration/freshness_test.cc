@@ -10,19 +10,19 @@
 #include "tests/support/catch.h"
 #include "tests/support/running_proxy.h"
 
+using namespace layover;
 using namespace layover::test;
 using namespace std::chrono_literals;
 
 namespace {
 
-/// A site whose tags are good for a minute.
+/// A site whose tags are good for a minute. Its upstream is quick, however busy the machine, unless `times`
+/// says otherwise.
 struct FreshSite : Site {
-  explicit FreshSite(std::chrono::milliseconds response_timeout = 10s)
-      : Site([response_timeout](auto& settings) {
-          registry(settings).times.response_timeout = response_timeout;
+  explicit FreshSite(const config::Times& times = {})
+      : Site([&times](auto& settings) {
+          registry(settings).times = times;
           registry(settings).times.tag_ttl = 1min;
-          registry(settings).times.not_found_ttl = 300ms;
-          registry(settings).times.confirm_timeout = 300ms;
         }) {}
 
   /// A tag that layover has stored.
@@ -172,7 +172,7 @@ TEST_CASE(
 }
 
 TEST_CASE("a slow upstream delays a known tag once, by confirm_timeout; its late answer still counts") {
-  FreshSite site;
+  FreshSite site({.confirm_timeout = 300ms});
   const std::string digest = site.add_known_tag("v1");
   site.proxy.clock().advance(61s);
   Gate& gate = site.upstream.gate();
@@ -190,7 +190,7 @@ TEST_CASE("a slow upstream delays a known tag once, by confirm_timeout; its late
 }
 
 TEST_CASE("an upstream that was silent is asked again after a pause, however often its tags are asked for") {
-  FreshSite site(500ms);
+  FreshSite site({.response_timeout = 500ms, .confirm_timeout = 300ms});
   site.add_known_tag("v1");
   std::atomic<bool> is_silent = true;
   Gate& gate = site.upstream.gate();
@@ -233,17 +233,23 @@ TEST_CASE("a rate limit is remembered: retries cost upstream nothing, known tags
   CHECK(site.proxy.get(blob_path("a", site.upstream.add_blob("a", "blob"))).status == 200);
 }
 
-TEST_CASE("what is not there is not asked for again within not_found_ttl; a push is seen after it") {
-  FreshSite site;
+TEST_CASE("what is not there is not asked for again within not_found_ttl") {
+  FreshSite site({.not_found_ttl = 1min});
   const std::string digest = site.upstream.add_blob("elsewhere", "blob");
-  const std::vector<std::string> paths{manifest_path("a", "v1"), blob_path("a", digest)};
-  for (const std::string& path : paths) {
+  for (const std::string& path : {manifest_path("a", "v1"), blob_path("a", digest)}) {
     CHECK(site.proxy.get(path).status == 404);
     const int asked = site.upstream.count("*", path);
     CHECK(site.proxy.get(path).status == 404);
     CHECK(site.proxy.get(path, {{"Range", "bytes=0-1"}}).status == 404);
     CHECK(site.upstream.count("*", path) == asked);
   }
+}
+
+TEST_CASE("what was not there is seen after not_found_ttl") {
+  FreshSite site({.not_found_ttl = 300ms});
+  const std::string digest = site.upstream.add_blob("elsewhere", "blob");
+  const std::vector<std::string> paths{manifest_path("a", "v1"), blob_path("a", digest)};
+  for (const std::string& path : paths) CHECK(site.proxy.get(path).status == 404);
   site.upstream.add_tag("a", "v1", image_manifest());
   site.upstream.add_blob("a", "blob");
   for (const std::string& path : paths) {

@@ -158,7 +158,7 @@ TEST_CASE("the budget holds for tags and tokens too, which are read before there
   Site site([](config::Settings& settings) {
     auto& times = Site::registry(settings).times;
     times.first_byte_budget = std::chrono::milliseconds(300);
-    times.idle_timeout = std::chrono::seconds(3);
+    times.idle_timeout = std::chrono::seconds(15);
   });
   Gate& gate = site.upstream.gate();
   const auto stall = [&](int status) {
@@ -183,12 +183,12 @@ TEST_CASE("the budget holds for tags and tokens too, which are read before there
   }
   const Timed timed = timed_get(site.proxy, manifest_path("a", "v1"));
   CHECK(timed.answer.status >= 400);
-  CHECK(timed.took < std::chrono::milliseconds(2500));
+  CHECK(timed.took < std::chrono::seconds(8));
   gate.open();
 }
 
 TEST_CASE("a refusal whose body drips is told within the budget, without the body") {
-  static constexpr std::chrono::seconds kBudget{2};
+  static constexpr std::chrono::seconds kBudget{5};
   Site site([](config::Settings& settings) { Site::registry(settings).times.first_byte_budget = kBudget; });
   std::promise<void> is_over;  // after the site, whose scripts end with it
   const auto drip = [over = is_over.get_future().share()](const UpstreamRequest& request, Reply& reply) {

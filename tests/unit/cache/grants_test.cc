@@ -257,7 +257,9 @@ TEST_CASE("upstream is asked once whether a repository may read, however many wa
   content->hold_confirm(true);
   std::vector<std::future<Got>> clients;
   for (unsigned i = 0; i < 12; ++i) {
-    clients.push_back(fixture.start_get(fixture.request(*content, digest, scope_of("c")), i % 3));
+    auto request = fixture.request(*content, digest, scope_of("c"));
+    request.times = &CacheFixture::kTimes;  // with patience
+    clients.push_back(fixture.start_get(std::move(request), i % 3));
   }
   for (unsigned i = 0; i < 3; ++i) fixture.loop(i).run(nothing);  // begun after them: they wait by now
   content->hold_confirm(false);

@@ -352,9 +352,8 @@ TEST_CASE("what is small is not kept") {
 
 TEST_CASE("while a download runs, what is there is recorded now and then") {
   CacheFixture fixture;
-  constexpr std::uint64_t kHalf = 150'000'000;
   const Blob blob(1, 200'000'000);
-  blob.content->limit(kHalf);
+  blob.content->limit(70'000'000);
   auto client = fixture.start_get(fixture.request(*blob.content, blob.digest));
   const auto recorded = [&]() -> std::uint64_t {
     for (const auto& entry : std::filesystem::directory_iterator(fixture.path() + "/fills")) {
@@ -364,6 +363,8 @@ TEST_CASE("while a download runs, what is there is recorded now and then") {
     }
     return 0;
   };
+  CHECK(eventually([&] { return recorded() >= std::uint64_t{64} << 20; }));
+  blob.content->limit(150'000'000);
   CHECK(eventually([&] { return recorded() >= std::uint64_t{128} << 20; }));
   blob.content->limit(ScriptedContent::kNoLimit);
   CHECK(LoopThread::wait_for(std::move(client)).is_whole(blob.bytes));
