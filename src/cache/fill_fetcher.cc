@@ -257,6 +257,8 @@ net::Task<Result<FillFetcher::Received>> FillFetcher::receive(FillPlan::Handle p
     plan_.receive(part, *n);
     received_.push_back(std::move(chunk));
     has_received_.notify();
+    // Those who wait are not kept waiting for what else is there.
+    if (plan_.received() == *n) co_await net::next_turn();
   }
   co_return Received::kAll;
 }
