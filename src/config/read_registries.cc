@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/ascii.h"
+#include "config/certificates.h"
 #include "config/read_credentials.h"
 #include "config/rules.h"
 #include "config/well_known.h"
@@ -57,8 +58,8 @@ void read_ca_file(const Value& value, const ReadContext& context, std::string& o
   out = context.resolve(*text);
   const auto content = read_file(*context.environment.files, out, kMostCertificates);
   if (!content) return value.fail(content.error().describe());
-  if (content->find("-----BEGIN ") == std::string::npos) {
-    value.fail(fmt::format("{} has no certificate in PEM form", out));
+  if (const auto checked = check_certificates(*content); !checked) {
+    value.fail(fmt::format("{} {}", out, checked.error().message()));
   }
 }
 

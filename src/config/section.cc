@@ -81,7 +81,7 @@ void read_value(const Value& value, std::chrono::milliseconds& out, Zero zero) {
   const std::string* text = value.text(kExpected);
   if (text == nullptr) return;
   const auto duration = parse_duration(*text);
-  if (!duration) return value.fail(not_one(kExpected, *text));
+  if (!duration) return value.fail(not_one(fmt::format("{}, of at most 100 years", kExpected), *text));
   if (duration->count() == 0 && zero == Zero::kRefused) {
     return value.fail(not_one("a duration longer than nothing", *text));
   }

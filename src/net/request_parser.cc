@@ -60,7 +60,7 @@ const llhttp_settings_t& RequestParser::callbacks() {
     s.on_header_value_complete = [](llhttp_t* p) {
       auto& self = *static_cast<RequestParser*>(p->data);
       if (!self.is_head_complete_)
-        self.memory_->request.headers.add(self.memory_->field_name, self.memory_->field_value);
+        self.memory_->request.headers.add(self.memory_->field_name, trim(self.memory_->field_value));
       self.memory_->field_name.clear();
       self.memory_->field_value.clear();
       return 0;

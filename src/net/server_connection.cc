@@ -31,7 +31,10 @@ Task<std::expected<const HttpRequest*, RequestFault>> ServerConnection::read_req
   RequestParser::Progress progress = is_first_ ? RequestParser::Progress::kNeedHead : parser_.next();
   // Whoever sends many requests at once takes turns with the others.
   bool has_begun = !parser_.is_empty();
-  if (has_begun) co_await next_turn();
+  if (has_begun) {
+    request_began_ = Deadline::Clock::now();
+    co_await next_turn();
+  }
   const auto patience = is_first_ ? limits_.header_timeout : limits_.keep_alive;
   auto deadline = Deadline::after(has_begun ? limits_.header_timeout : patience);
   for (;;) {
@@ -46,7 +49,10 @@ Task<std::expected<const HttpRequest*, RequestFault>> ServerConnection::read_req
     if (!ready) {
       co_return std::unexpected(RequestFault{.status = 408, .message = "the request did not arrive in time"});
     }
-    if (!has_begun) deadline = Deadline::after(limits_.header_timeout);
+    if (!has_begun) {
+      request_began_ = Deadline::Clock::now();
+      deadline = Deadline::after(limits_.header_timeout);
+    }
     has_begun = true;
     auto more = read_more();
     if (!more) {
@@ -63,6 +69,14 @@ Task<std::expected<const HttpRequest*, RequestFault>> ServerConnection::read_req
 // RFC 9110 10.1.1: a client that expects 100 waits for our verdict before it sends the body.
 bool ServerConnection::must_not_wait_for_body() const {
   return parser_.request().headers.count("expect") > 0 || parser_.body_bytes() > kMaxDiscardedBody;
+}
+
+void ServerConnection::add_persistence(ResponseHead& head) const {
+  if (!may_reuse_) {
+    head.add("Connection", "close");
+  } else if (parser_.request().is_http_1_0) {
+    head.add("Connection", "keep-alive");
+  }
 }
 
 Task<Result<void>> ServerConnection::send(std::string_view head, std::string_view body, bool more) {

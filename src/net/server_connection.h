@@ -11,6 +11,7 @@
 #include "net/connection.h"
 #include "net/ip_address.h"
 #include "net/request_parser.h"
+#include "net/response_head.h"
 
 namespace layover::net {
 
@@ -38,6 +39,8 @@ class ServerConnection {
   /// can be read. Bodies are discarded: small ones here, larger ones by ending the connection after the
   /// answer.
   Task<std::expected<const HttpRequest*, RequestFault>> read_request();
+  /// When the first byte of the request that was read last, or could not be, was seen.
+  Deadline::Clock::time_point request_began() const { return request_began_; }
 
   /// Sends an answer's head and as much of its body as is in memory, in one call where the socket
   /// takes it. With `more`, a file follows.
@@ -47,6 +50,8 @@ class ServerConnection {
   /// True where another request may follow this one.
   bool can_reuse() const { return may_reuse_; }
   void end_after_this() { may_reuse_ = false; }
+  /// What the client cannot know of whether its connection goes on after this answer (RFC 9112 9.3).
+  void add_persistence(ResponseHead& head) const;
   Task<void> close_orderly();
 
  private:
@@ -57,6 +62,7 @@ class ServerConnection {
   ServerLimits limits_;
   std::optional<IpAddress> client_;
   RequestParser parser_;
+  Deadline::Clock::time_point request_began_{};
   bool is_first_ = true;
   bool may_reuse_ = true;
 };

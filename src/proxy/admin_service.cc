@@ -24,7 +24,7 @@ net::Task<void> AdminService::serve(net::ServerConnection& connection, const net
   net::ResponseHead head(found.status);
   head.add("Content-Type", found.content_type).add("Content-Length", found.body.size());
   if (found.status == 405) head.add("Allow", "GET, HEAD");
-  if (!connection.can_reuse()) head.add("Connection", "close");
+  connection.add_persistence(head);
   const std::string text = std::move(head).finish();
   auto sent = co_await connection.send(text, request.is_head() ? std::string_view{} : found.body);
   if (!sent) connection.end_after_this();

@@ -115,7 +115,7 @@ void Exchange::note_first_byte() {
 
 net::Task<void> Exchange::send(net::ResponseHead head, std::string_view body) {
   head.add("Content-Length", body.size());
-  if (!connection_.can_reuse()) head.add("Connection", "close");
+  connection_.add_persistence(head);
   const std::string_view sent_body = is_head() ? std::string_view{} : body;
   const std::string text = std::move(head).finish();
   auto sent = co_await connection_.send(text, sent_body);
@@ -128,7 +128,7 @@ net::Task<void> Exchange::send(net::ResponseHead head, std::string_view body) {
 }
 
 net::Task<bool> Exchange::send_head(net::ResponseHead head, bool more) {
-  if (!connection_.can_reuse()) head.add("Connection", "close");
+  connection_.add_persistence(head);
   const std::string text = std::move(head).finish();
   auto sent = co_await connection_.send(text, {}, more);
   if (!sent) {
@@ -171,6 +171,7 @@ net::Task<void> Exchange::send_error(ErrorAnswer answer) {
   net::ResponseHead head = begin(answer.status);
   head.add("Content-Type", answer.content_type);
   if (!answer.retry_after.empty()) head.add("Retry-After", answer.retry_after);
+  if (answer.status == 405) head.add("Allow", "GET, HEAD");
   co_await send(std::move(head), answer.body);
 }
 

@@ -9,6 +9,7 @@
 #include "proxy/command_line.h"
 #include "proxy/effective_settings.h"
 #include "proxy/healthcheck.h"
+#include "proxy/revision.h"
 #include "proxy/serve.h"
 
 #ifndef LAYOVER_VERSION

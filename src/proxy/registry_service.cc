@@ -96,7 +96,8 @@ net::Task<void> answer(Exchange& exchange, const oci::RegistryName& default_regi
     case Resource::kBlob: co_await serve_content(exchange, std::move(registry)); break;
     case Resource::kTags: co_await serve_tag_list(exchange, *exchange.route(), std::move(registry)); break;
     case Resource::kReferrers:
-      co_await exchange.fail(make_answer(501, SpecErrorCode::kUnsupported, "layover cannot answer this yet"));
+      // The status at which clients look for the tag that stands in for referrers.
+      co_await exchange.fail(make_answer(404, SpecErrorCode::kUnsupported, "layover lists no referrers yet"));
       break;
   }
 }

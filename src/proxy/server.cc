@@ -32,9 +32,9 @@ metrics::MetricsOptions metrics_options(const ServerOptions& options) {
 Result<cache::SpaceLimits> limits_of(FileSystem& files, const config::Cache& cache) {
   std::string folder = cache.path;
   auto space = files.space(folder);
-  while (!space && folder.find('/') != std::string::npos && folder != "/") {
+  while (!space && folder != "/" && folder != ".") {
     const auto slash = folder.rfind('/');
-    folder.resize(std::max<std::size_t>(slash, 1));
+    folder = slash == std::string::npos ? "." : folder.substr(0, std::max<std::size_t>(slash, 1));
     space = files.space(folder);
   }
   if (!space) {
@@ -187,13 +187,16 @@ void Server::start_loops() {
 void Server::listen(std::size_t endpoint) {
   Endpoint& listening = endpoints_[endpoint];
   const bool is_admin = endpoint + 1 == endpoints_.size();
-  workers_.front()->listen(
-      std::move(listening.fd), [this, &listening, is_admin](UniqueFd accepted, net::SocketAddress peer) {
-        const auto client = net::IpAddress::from_sockaddr(*peer.get());
-        if (!is_admin) return admit(std::move(accepted), client, listening.handler);
-        least_busy().adopt(
-            {.fd = std::move(accepted), .client = client, .handler = listening.handler, .share = {}});
-      });
+  workers_.front()->listen(std::move(listening.fd),
+                           [this, &listening, is_admin](UniqueFd accepted, net::SocketAddress peer) {
+                             const auto client = net::IpAddress::from_sockaddr(*peer.get());
+                             if (!is_admin) return admit(std::move(accepted), client, listening.handler);
+                             least_busy().adopt({.fd = std::move(accepted),
+                                                 .client = client,
+                                                 .handler = listening.handler,
+                                                 .share = {},
+                                                 .is_admin = true});
+                           });
 }
 
 void Server::admit(UniqueFd fd, const std::optional<net::IpAddress>& client, const RequestHandler& handler) {

@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "base/log.h"
+#include "net/link_header.h"
 #include "net/single_flight.h"
 #include "net/url.h"
 #include "oci/tag_list.h"
@@ -46,11 +47,9 @@ bool asks_for_none(std::string_view query) {
 /// there is none.
 std::string next_query(const net::Url& asked, const net::HttpHeaders& headers) {
   for (const std::string_view link : headers.all("link")) {
-    const auto end = link.find('>');
-    if (!link.starts_with('<') || end == std::string_view::npos) continue;
-    const std::string_view parameters = link.substr(end);
-    if (!parameters.contains("rel=\"next\"") && !parameters.contains("rel=next")) continue;
-    const auto target = net::resolve(asked, link.substr(1, end - 1));
+    const auto next = net::find_link(link, "next");
+    if (!next) continue;
+    const auto target = net::resolve(asked, *next);
     if (!target) continue;
     const auto mark = target->target.find('?');
     if (mark == std::string::npos) continue;

@@ -195,7 +195,7 @@ net::Task<void> Worker::serve(Arrival arrival) {
   do {
     auto request = co_await connection.read_request();
     if (!request) {
-      co_await answer_fault(connection, request.error());
+      co_await answer_fault(connection, request.error(), !arrival.is_admin);
       break;
     }
     if (*request == nullptr) break;
@@ -232,8 +232,8 @@ net::Task<void> Worker::answer(net::ServerConnection& connection, const RequestH
 }
 
 // All that is known of such a request is who sent it: even its first line may be a piece of something else.
-net::Task<void> Worker::answer_fault(net::ServerConnection& connection, const net::RequestFault& fault) {
-  const auto started = Deadline::Clock::now();
+net::Task<void> Worker::answer_fault(net::ServerConnection& connection, const net::RequestFault& fault,
+                                     bool is_counted) {
   const std::string request_id = Random::system().next_hex();
   const ErrorAnswer answer = make_answer(fault.status, oci::SpecErrorCode::kUnsupported, fault.message);
   net::ResponseHead head(fault.status);
@@ -243,10 +243,11 @@ net::Task<void> Worker::answer_fault(net::ServerConnection& connection, const ne
       .add("Connection", "close");
   const std::string text = std::move(head).finish();
   auto sent = co_await connection.send(text, answer.body);
+  if (!is_counted) co_return;
   metrics::RequestRecord record;
   record.code = fault.status;
   record.sent = Bytes{sent ? answer.body.size() : 0};
-  record.duration = Deadline::Clock::now() - started;
+  record.duration = Deadline::Clock::now() - connection.request_began();
   if (sent) record.time_to_first_byte = record.duration;
   shared_.metrics.count_request(record);
   auto* log = request_log_of(shared_, *on_loop_->context.configuration);

@@ -30,6 +30,7 @@ struct Arrival {
   std::optional<net::IpAddress> client;  // nothing where it has no address
   const RequestHandler& handler;         // outlives the worker
   ClientLimits::Share share;
+  bool is_admin = false;  // what cannot be read there is no client's request
 };
 
 /// Thread-safe but for start and stop, which the thread that owns it calls.
@@ -71,7 +72,8 @@ class Worker {
   net::Task<void> give_back_memory();
   net::Task<void> answer(net::ServerConnection& connection, const RequestHandler& handler,
                          const net::HttpRequest& request);
-  net::Task<void> answer_fault(net::ServerConnection& connection, const net::RequestFault& fault);
+  net::Task<void> answer_fault(net::ServerConnection& connection, const net::RequestFault& fault,
+                               bool is_counted);
 
   const unsigned index_;
   Shared& shared_;

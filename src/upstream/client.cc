@@ -192,6 +192,9 @@ net::Task<Result<Response>> Client::ask_own(Query query, Deadline deadline) {
     if (!pause) {
       // Without a fallback its own deadline may be what has passed.
       remember(*own, query, response, query.has_fallback);
+      // The first client is told to wait as long as those who come after it.
+      const auto limited = response ? std::nullopt : own->health().rate_limit(query.kind);
+      if (limited && response.error().code() == ErrorCode::kRateLimited) co_return std::unexpected(*limited);
       co_return response;
     }
     co_await net::sleep_until(Deadline::after(*pause));

@@ -222,7 +222,7 @@ def test_a_repository_that_may_not_read_what_is_stored_is_denied_the_grant(layov
 def test_each_kind_of_request_has_its_series(layover, image):
     asked = {"/v2/": "docker.io ping GET 200 none",
              f"/v2/{A}/{REPOSITORY}/tags/list": f"{A} tags GET 200 miss",
-             f"/v2/{A}/{REPOSITORY}/referrers/{image.digest}": f"{A} referrers GET 501 none",
+             f"/v2/{A}/{REPOSITORY}/referrers/{image.digest}": f"{A} referrers GET 404 none",
              "/favicon.ico": "other other GET 404 none"}
     for path, series in asked.items():
         with MetricChanges(layover, requests=1) as moved:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.support.layover import BINARY
-from tests.support.processes import run, wait_until
+from tests.support.processes import Process, run, wait_until
 from tests.support.recording_proxy import Hold
 
 OK, FAILED, USAGE = 0, 1, 2
@@ -132,6 +132,16 @@ def test_an_unusable_cache_directory_is_named(unstarted, tmp_path):
     status, output = run_to_its_end(unstarted({"cache": {"path": path}}))
     assert status == FAILED
     assert path in output
+
+
+def test_a_relative_cache_directory_is_made_where_it_starts(tmp_path):
+    server = Process([BINARY, "serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--cache", "new/cache"],
+                     tmp_path / "log", cwd=tmp_path)
+    try:
+        server.wait_until(lambda: "layover serves on" in server.output(), "it serves")
+        assert (tmp_path / "new" / "cache" / "blobs").is_dir()
+    finally:
+        server.stop()
 
 
 def test_a_cache_directory_has_one_owner_who_is_named(layover, unstarted):

@@ -233,6 +233,18 @@ TEST_CASE("a rate limit is remembered: retries cost upstream nothing, known tags
   CHECK(site.proxy.get(blob_path("a", site.upstream.add_blob("a", "blob"))).status == 200);
 }
 
+TEST_CASE("the first client of a rate limit without a time is told when to come again, as all after it") {
+  FreshSite site;
+  site.upstream.on("*", manifest_path("a", "v1"),
+                   [](const auto&, Reply& reply) { reply.answer(429, {}, ""); });
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    const HttpAnswer answer = site.proxy.get(manifest_path("a", "v1"));
+    CHECK(answer.status == 429);
+    CHECK_FALSE(answer.header("retry-after").empty());
+  }
+  CHECK(site.upstream.count("*") == 1);
+}
+
 TEST_CASE("what is not there is not asked for again within not_found_ttl") {
   FreshSite site({.not_found_ttl = 1min});
   const std::string digest = site.upstream.add_blob("elsewhere", "blob");

@@ -184,6 +184,7 @@ TEST_CASE("requests that cannot be read have lines too") {
                                      {"request_id", answer.header("x-request-id")}});
     CHECK(answer.header("x-request-id").size() == 16);
   }
+  CHECK(line(site, count)["duration_ms"] >= 900);  // it waited for header_timeout
 }
 
 TEST_CASE("the line of a client that left tells how much it got") {

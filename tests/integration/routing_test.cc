@@ -124,8 +124,8 @@ TEST_CASE("registries that are not listed, and what only looks like one, are ref
            {"/v2/a%2fb%00/manifests/v1", 400, "NAME_INVALID"},
            {"/v2//a/manifests/v1", 400, "NAME_INVALID"},
            {"/v2/" + std::string(256, 'a') + "/manifests/v1", 400, "NAME_INVALID"},
-           {"/v2/a/manifests/" + std::string(129, 't'), 400, "TAG_INVALID"},
-           {"/v2/a/manifests/-v1", 400, "TAG_INVALID"},
+           {"/v2/a/manifests/" + std::string(129, 't'), 404, "MANIFEST_UNKNOWN"},
+           {"/v2/a/manifests/-v1", 404, "MANIFEST_UNKNOWN"},
            {"/v2/a/manifests/sha256:short", 400, "DIGEST_INVALID"},
            {"/v2/a/blobs/" + digest + "0", 400, "DIGEST_INVALID"},
            {"/v2/a/blobs/sha256:" + std::string(64, 'A'), 400, "DIGEST_INVALID"},
@@ -170,6 +170,7 @@ TEST_CASE("pushes and deletes are refused before any upstream hears of them") {
     const HttpAnswer answer =
         fetch(site.proxy.address(), method, blob_path("a", digest), {{"Content-Length", "0"}});
     CHECK(answer.status == 405);
+    CHECK(answer.header("allow") == "GET, HEAD");
     CHECK(answer.body.find("UNSUPPORTED") != std::string::npos);
   }
   HttpClient pusher(site.proxy.address());

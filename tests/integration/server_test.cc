@@ -295,6 +295,31 @@ TEST_CASE("a client that is slow with its request is told so, an idle one is let
   CHECK(idle.ends_quietly());
 }
 
+TEST_CASE("an HTTP/1.0 client that asks for it keeps its connection, and is told so") {
+  Site site;
+  HttpClient client(site.proxy.address());
+  for (int i = 0; i < 2; ++i) {
+    client.send("GET /v2/ HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    const HttpAnswer answer = client.read_answer();
+    CHECK(answer.status == 200);
+    CHECK(answer.header("connection") == "keep-alive");
+  }
+  client.send("GET /v2/ HTTP/1.0\r\n\r\n");
+  CHECK(client.read_answer().header("connection") == "close");
+  CHECK(client.ends_quietly());
+}
+
+TEST_CASE("what cannot be read on the admin listener is no client's request") {
+  Site site;
+  HttpClient prober(site.proxy.admin_address());
+  prober.send("no HTTP at all\r\n\r\n");
+  CHECK(prober.read_answer().status == 400);
+  CHECK(prober.ends_quietly());
+  CHECK(site.proxy.get("/v2/").status == 200);
+  CHECK(site.proxy.request_lines(1).size() == 1);
+  CHECK(site.proxy.metrics().find("code=\"400\"") == std::string::npos);
+}
+
 TEST_CASE("many clients that come, ask and go at random leave nothing behind") {
   Site site;
   std::vector<std::string> paths;

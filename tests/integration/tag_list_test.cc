@@ -69,11 +69,11 @@ TEST_CASE("the link to the next page stays on layover, however the registry was 
 TEST_CASE("a link may be absolute, to another host, or page by a token; only its query counts") {
   Site site;
   site.upstream.on("GET", "/v2/a/tags/list", [](const auto&, Reply& reply) {
-    reply.answer(
-        200,
-        {{"Link", "<http://elsewhere.example/x>; rel=\"prev\""},
-         {"Link", "<https://elsewhere.example/v2/other/tags/list?next_page=t0k3n&ns=evil>; rel=next"}},
-        R"({"tags":null})");
+    reply.answer(200,
+                 {{"Link",
+                   "<http://elsewhere.example/x?first>; rel=\"first\", "
+                   "<https://elsewhere.example/v2/other/tags/list?next_page=t0k3n&ns=evil>; rel=next"}},
+                 R"({"tags":null})");
   });
   CHECK(site.proxy.get("/v2/a/tags/list").header("link") ==
         "</v2/a/tags/list?next_page=t0k3n>; rel=\"next\"");

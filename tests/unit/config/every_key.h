@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "tests/unit/config/certificate.h"
 #include "tests/unit/config/fixture.h"
 
 class EveryKey {
@@ -46,7 +47,7 @@ class EveryKey {
   })";
 
   EveryKey() {
-    directory_.write("ca.pem", "-----BEGIN CERTIFICATE-----\n");
+    directory_.write("ca.pem", layover::test::kCertificate);
     directory_.write("password", kSecret);
     // "in-docker:hunter2"
     directory_.write("docker.json", R"({"auths": {"docker.io": {"auth": "aW4tZG9ja2VyOmh1bnRlcjI="}}})");

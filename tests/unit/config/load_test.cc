@@ -4,6 +4,7 @@
 #include <string>
 
 #include "tests/support/catch.h"
+#include "tests/unit/config/certificate.h"
 #include "tests/unit/config/fixture.h"
 
 using namespace layover;
@@ -148,7 +149,7 @@ TEST_CASE("relative paths start where the file is") {
 
 TEST_CASE("a file is loaded with what it names beside it") {
   const TemporaryDirectory directory;
-  directory.write("ca.pem", "-----BEGIN CERTIFICATE-----\n");
+  directory.write("ca.pem", layover::test::kCertificate);
   const auto path =
       directory.write("layover.json", R"({"registries": {"a.example": {"ca_file": "ca.pem"}}})");
   const auto settings = load_file(path, TestEnvironment().get());

@@ -82,8 +82,7 @@ TEST_CASE("bare numbers are no durations and no sizes") {
         "bare number 75");
   CHECK(problem_of(R"({"limits": {"keep_alive": "75"}})") ==
         "f:1:27: limits.keep_alive: expected a duration with its unit, such as \"30s\", \"1h30m\" or "
-        "\"250ms\", not "
-        "\"75\"");
+        "\"250ms\", of at most 100 years, not \"75\"");
   CHECK(problem_of(R"({"limits": {"max_header_bytes": 32768}})") ==
         "f:1:33: limits.max_header_bytes: expected a size with its unit, such as \"32KiB\", \"5GiB\" or "
         "\"100GB\", not "

@@ -3,6 +3,7 @@
 
 #include "config/load.h"
 #include "tests/support/catch.h"
+#include "tests/unit/config/certificate.h"
 #include "tests/unit/config/fixture.h"
 
 using namespace layover;
@@ -19,7 +20,7 @@ std::string with_registry(const std::string& name, const std::string& keys) {
 
 TEST_CASE("every key of a registry goes to its setting") {
   const TemporaryDirectory directory;
-  directory.write("ca.pem", "-----BEGIN CERTIFICATE-----\n");
+  directory.write("ca.pem", layover::test::kCertificate);
   directory.write("password", "s3cret \n");
   const auto settings = load(R"({
     "defaults": {"idle_timeout": "9s", "grant_ttl": "8s"},
@@ -118,6 +119,11 @@ TEST_CASE("files that are named must be readable") {
   CHECK(problem.find("No such file") != std::string::npos);
   CHECK(problem_of(with_registry("a.example", R"("ca_file": ")" + rubbish + "\"")) ==
         "f:1:42: registries[\"a.example\"].ca_file: " + rubbish + " has no certificate in PEM form");
+  const auto broken =
+      directory.write("broken", "-----BEGIN CERTIFICATE-----\n????\n-----END CERTIFICATE-----\n");
+  CHECK(problem_of(with_registry("a.example", R"("ca_file": ")" + broken + "\"")) ==
+        "f:1:42: registries[\"a.example\"].ca_file: " + broken +
+            " has a certificate that cannot be read: bad base64 decode");
   CHECK(
       problem_of(with_registry("a.example", R"("ca_file": ")" + directory.path() + "\"")).find("directory") !=
       std::string::npos);
@@ -238,7 +244,7 @@ TEST_CASE("\"*\" says yes or no and nothing else") {
 
 TEST_CASE("a mirror is a URL, or an object with what belongs to it") {
   const TemporaryDirectory directory;
-  directory.write("ca.pem", "-----BEGIN CERTIFICATE-----\n");
+  directory.write("ca.pem", layover::test::kCertificate);
   directory.write("password", "s3cret");
   // Docker's configuration has an entry for the registry too, which is not the mirror's.
   directory.write("docker.json", R"({"auths": {
