@@ -235,8 +235,8 @@ class LoopCache {
                                         Deadline deadline);
   struct GrantQuestion;
   net::Task<void> answer_for_all(GrantQuestion question, Deadline deadline, Cache::Questions::Duty duty);
-  net::Task<Result<SourceHead>> ask_once(const ContentRequest& request, std::optional<Bytes> renewed,
-                                         Deadline deadline);
+  net::Task<Result<SourceHead>> ask_once(const ContentRequest& request, std::optional<Bytes> stored,
+                                         Fallback fallback, Deadline deadline);
   bool is_good_in_outage(const ContentRequest& request, const Stored& stored) const;
 
   net::Task<Result<std::optional<Opened>>> open_stored(const ContentRequest& request,

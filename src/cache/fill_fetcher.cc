@@ -198,7 +198,7 @@ net::Task<std::optional<Error>> FillFetcher::fetch(FillPlan::Handle part,
 
 net::Task<Result<std::unique_ptr<SourceStream>>> FillFetcher::reopen(FillPlan::Handle part) {
   const std::uint64_t begin = part->claimed.begin;
-  SourceRange range{.begin = begin, .end = std::nullopt, .size = plan_.size()};
+  SourceRange range{.begin = begin, .end = std::nullopt, .size = plan_.size(), .is_extra = workers_ > 1};
   if (plan_.size() && part->request_end < plan_.size()->count) range.end = part->request_end;
   auto opened = co_await source_.open(range, Deadline::after(limits_.patience));
   if (!opened) co_return opened;

@@ -28,6 +28,13 @@ bool is_about_storing(const Error& error) {
          (error.code() == ErrorCode::kTooLarge && error.source() == ErrorSource::kSelf);
 }
 
+/// An answer that makes no sense beside what was known, or somebody on the way to the registry who refuses:
+/// either may be so for a part alone.
+bool is_about_range(const Error& error) {
+  return error.code() == ErrorCode::kProtocol ||
+         (error.code() == ErrorCode::kStatus && error.answer() == nullptr);
+}
+
 }  // namespace
 
 FillRun::FillRun(net::Loop& loop, std::shared_ptr<FillState> state, std::shared_ptr<Source> source,
@@ -98,6 +105,13 @@ net::Task<Result<std::unique_ptr<SourceStream>>> FillRun::open_source(Deadline f
     SourceRange range{.begin = missing.begin, .end = std::nullopt, .size = left_over_->record.size};
     if (missing.end < range.size->count) range.end = missing.end;
     auto opened = co_await source_->open(range, first_byte);
+    std::string reason = opened ? "ranges are not given, or the size has changed" : opened.error().describe();
+    if (!opened && is_about_range(opened.error())) {
+      // Perhaps it contradicts what is there and not itself: the whole tells, and where that is not to be had
+      // the left-over stays.
+      opened = co_await source_->open({}, first_byte);
+      if (!opened) co_return opened;
+    }
     const bool is_given_up = !opened && opened.error().code() == ErrorCode::kCancelled;
     if (!opened && (is_given_up || opened.error().is_outage() || opened.error().is_refusal())) {
       co_return opened;
@@ -110,8 +124,7 @@ net::Task<Result<std::unique_ptr<SourceStream>>> FillRun::open_source(Deadline f
       co_return opened;
     }
     log_info("the partial download of {} from {} cannot go on, since {}: it begins anew",
-             state_->key().digest.to_string(), state_->key().registry.str(),
-             opened ? "ranges are not given, or the size has changed" : opened.error().describe());
+             state_->key().digest.to_string(), state_->key().registry.str(), reason);
     // No longer ours while the job runs: a fill that is cancelled then has nothing to put back.
     co_await net::offload(net::Work::kDisk,
                           [&left_overs = left_overs_, useless = std::move(left_over_)]() mutable {

@@ -109,7 +109,7 @@ net::Task<Result<Described>> LoopCache::describe(ContentRequest request, Deadlin
     }
   }
   const auto source = request.source();
-  auto head = co_await source->confirm(Fallback::kNone, deadline);
+  auto head = co_await source->confirm(Fallback::kNone, std::nullopt, deadline);
   if (!head) co_return std::unexpected(head.error());
   co_return Described{
       .how = metrics::CacheResult::kMiss, .media_type = std::move(head->content_type), .size = head->size};

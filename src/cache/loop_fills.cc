@@ -144,6 +144,7 @@ void LoopCache::note_mismatch(const FillKey& key, bool is_registry_to_blame) {
   cache_.metrics_.digest_mismatches(cache_.metrics_.registry(key.registry.str())).add();
   if (!is_registry_to_blame) return;
   const auto before = cache_.distrusted_.find(key);
+  if (before && !before->until.has_passed()) return;  // others have read the same wrong bytes
   const auto pause = before ? std::min(before->pause * 2, kLongestPause) : kFirstPause;
   if (cache_.distrusted_.size() >= kDistrustSweep) {
     cache_.distrusted_.erase_if([](const Cache::Distrust& distrust) { return distrust.until.has_passed(); });

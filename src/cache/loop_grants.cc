@@ -10,13 +10,13 @@ namespace layover::cache {
 
 namespace {
 
-/// What upstream says of content that is stored must fit that.
+/// What upstream says of content that is stored must fit that, which is verified.
 Result<SourceHead> fitting(Result<SourceHead> head, const Scope& scope, const oci::Digest& digest,
-                           Bytes size) {
-  if (!head || !head->size || *head->size == size) return head;
-  return failure(ErrorCode::kCorrupt, ErrorSource::kDisk,
+                           std::optional<Bytes> stored) {
+  if (!head || !stored || !head->size || *head->size == *stored) return head;
+  return failure(ErrorCode::kProtocol, ErrorSource::kUpstream,
                  fmt::format("{} gives {} the size {}, and the stored file has {}", scope.registry.str(),
-                             digest.to_string(), head->size->count, size.count));
+                             digest.to_string(), head->size->count, stored->count));
 }
 
 }  // namespace
@@ -27,17 +27,17 @@ struct LoopCache::GrantQuestion {
   Scope scope;
   oci::Digest digest;
   ContentKind kind;
-  std::optional<Bytes> renewed;  // the size of stored content, whose grant stands in for a missing answer
+  std::optional<Bytes> stored;  // the size of what is stored of it
+  Fallback fallback;            // whether a grant of that stands in for a missing answer
 };
 
 /// What is learnt about a grant that stands in meanwhile is written down before those who wait are told:
 /// perhaps nobody waits any more.
 net::Task<void> LoopCache::answer_for_all(GrantQuestion question, Deadline deadline,
                                           Cache::Questions::Duty duty) {
-  auto head =
-      co_await question.source->confirm(question.renewed ? Fallback::kStored : Fallback::kNone, deadline);
-  if (question.renewed) {
-    head = fitting(std::move(head), question.scope, question.digest, *question.renewed);
+  auto head = co_await question.source->confirm(question.fallback, question.stored, deadline);
+  head = fitting(std::move(head), question.scope, question.digest, question.stored);
+  if (question.fallback == Fallback::kStored) {
     std::vector<Change> changes;
     if (head) {
       changes.emplace_back(grant_of(question.scope, question.digest, question.kind, head->content_type));
@@ -84,8 +84,9 @@ net::Task<Result<SourceHead>> LoopCache::confirm(const ContentRequest& request, 
   const bool is_renewal = is_good_in_outage(request, stored);
   const auto limit =
       is_renewal ? earlier(deadline, Deadline::after(request.times->confirm_timeout)) : deadline;
-  auto head =
-      co_await ask_once(request, is_renewal ? std::optional(stored.content->size) : std::nullopt, limit);
+  auto head = co_await ask_once(request, stored.content->size,
+                                is_renewal ? Fallback::kStored : Fallback::kNone, limit);
+  // Perhaps the answer was to somebody who knew of nothing stored.
   head = fitting(std::move(head), request.scope, request.digest, stored.content->size);
   if (head) {
     std::vector<Change> changes;
@@ -107,22 +108,21 @@ net::Task<Result<SourceHead>> LoopCache::confirm(const ContentRequest& request, 
 
 // However many requests of a scope want to know at once, upstream is asked once, with the time that a request
 // has at most: those who wait may have less.
-net::Task<Result<SourceHead>> LoopCache::ask_once(const ContentRequest& request, std::optional<Bytes> renewed,
-                                                  Deadline deadline) {
+net::Task<Result<SourceHead>> LoopCache::ask_once(const ContentRequest& request, std::optional<Bytes> stored,
+                                                  Fallback fallback, Deadline deadline) {
   const auto start = [&](Cache::Questions::Duty duty) {
     GrantQuestion question{.source = request.source(),
                            .scope = request.scope,
                            .digest = request.digest,
                            .kind = request.kind,
-                           .renewed = renewed};
+                           .stored = stored,
+                           .fallback = fallback};
     const auto limit = Deadline::after(request.times->first_byte_budget);
     fills_.spawn(answer_for_all(std::move(question), limit, std::move(duty)));
   };
-  auto head = co_await cache_.questions_.join({.scope = request.scope,
-                                               .digest = request.digest,
-                                               .kind = request.kind,
-                                               .fallback = renewed ? Fallback::kStored : Fallback::kNone},
-                                              start, deadline);
+  auto head = co_await cache_.questions_.join(
+      {.scope = request.scope, .digest = request.digest, .kind = request.kind, .fallback = fallback}, start,
+      deadline);
   if (head) co_return std::move(*head);
   co_return failure(ErrorCode::kTimeout, ErrorSource::kUpstream,
                     fmt::format("{} took too long to say whether {} may be read",
@@ -140,7 +140,7 @@ PutGrant LoopCache::grant_of(const Scope& scope, const oci::Digest& digest, Cont
 // Lets another scope into a running fill once upstream has said that it may read the content. False
 // where the fill has ended in the meantime; the grant is then written, so that the next look finds it.
 net::Task<Result<bool>> LoopCache::join(const ContentRequest& request, FillState& fill, Deadline deadline) {
-  auto head = co_await ask_once(request, std::nullopt, deadline);
+  auto head = co_await ask_once(request, std::nullopt, Fallback::kNone, deadline);
   if (!head) {
     if (head.error().is_refusal()) cache_.metrics_.access_denied(metrics::DenialReason::kGrant).add();
     co_return std::unexpected(head.error());

@@ -29,6 +29,7 @@ struct SourceRange {
   std::uint64_t begin = 0;
   std::optional<std::uint64_t> end{};  // nothing: to the content's end
   std::optional<Bytes> size{};         // of the content as upstream has told before: it must not have changed
+  bool is_extra = false;               // others bring the content: what is said to this one concerns no other
 
   bool is_part() const { return begin > 0 || end.has_value(); }
 };
@@ -57,8 +58,10 @@ class Source {
 
   /// Asks upstream (HEAD) whether the content may be read. An error that is no outage, such as 404, is
   /// upstream's verdict and carries its answer. With a fallback, an upstream that is known to be down is not
-  /// waited for.
-  virtual net::Task<Result<SourceHead>> confirm(Fallback fallback, Deadline deadline) = 0;
+  /// waited for. `stored` is the size of what is stored of it: where a HEAD gives another, a GET of the first
+  /// byte is asked too, and kProtocol is where that contradicts as well.
+  virtual net::Task<Result<SourceHead>> confirm(Fallback fallback, std::optional<Bytes> stored,
+                                                Deadline deadline) = 0;
   /// Starts the download (GET) of `range`. An upstream that gives no ranges sends the whole: the stream's
   /// head tells. kProtocol where it sends another part, or of another size, than was asked for.
   virtual net::Task<Result<std::unique_ptr<SourceStream>>> open(SourceRange range, Deadline deadline) = 0;

@@ -1,7 +1,7 @@
 // A manifest: the tag is resolved first, then the digest is opened in the cache like any content.
 #include "proxy/manifests.h"
 
-#include <unistd.h>
+#include <fcntl.h>
 
 #include <optional>
 #include <span>
@@ -32,7 +32,9 @@ class MemorySource final : public cache::Source {
   MemorySource(std::shared_ptr<const std::string> bytes, std::string media_type)
       : bytes_(std::move(bytes)), media_type_(std::move(media_type)) {}
 
-  net::Task<Result<cache::SourceHead>> confirm(cache::Fallback, Deadline) override { co_return head(); }
+  net::Task<Result<cache::SourceHead>> confirm(cache::Fallback, std::optional<Bytes>, Deadline) override {
+    co_return head();
+  }
   net::Task<Result<std::unique_ptr<cache::SourceStream>>> open(cache::SourceRange, Deadline) override {
     std::unique_ptr<cache::SourceStream> stream = std::make_unique<Stream>(bytes_, head());
     co_return std::move(stream);
@@ -104,7 +106,11 @@ net::Task<Result<std::string>> read_whole(const cache::Reader& reader) {
     co_return failure(ErrorCode::kTooLarge, ErrorSource::kUpstream,
                       fmt::format("{} bytes are too many for a manifest", size.count));
   }
-  UniqueFd own(::dup(reader.fd()));
+  UniqueFd own(::fcntl(reader.fd(), F_DUPFD_CLOEXEC, 0));
+  if (!own.is_open()) {
+    co_return failure(ErrorCode::kOverloaded, ErrorSource::kDisk,
+                      "there is no descriptor left to read a stored manifest with");
+  }
   co_return co_await net::offload(net::Work::kDisk, [fd = std::move(own), size]() -> Result<std::string> {
     std::string bytes(size.count, '\0');
     auto n = FileSystem::system().read_at(fd.get(), std::as_writable_bytes(std::span(bytes)), 0);

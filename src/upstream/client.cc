@@ -48,6 +48,7 @@ void remember(const Endpoint& endpoint, const Query& query, const Result<Respons
     health.note_answer();
     return;
   }
+  if (query.is_extra) return;
   const Error& error = response.error();
   if (error.code() == ErrorCode::kRateLimited && error.answer() != nullptr) {
     health.note_rate_limit(query.kind, error, Clock::system().wall_now());

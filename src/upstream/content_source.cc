@@ -76,6 +76,11 @@ bool has_evidence(const net::ResponseInfo& info) {
   return info.content_length || oci::Digest::parse(info.headers.get("docker-content-digest").value_or(""));
 }
 
+/// Whether upstream speaks of as many bytes as are stored.
+bool fits(const cache::SourceHead& head, std::optional<Bytes> stored) {
+  return !stored || !head.size || *head.size == *stored;
+}
+
 /// A registry that may have no answer to a HEAD, and one to a GET.
 bool may_lack_head(const Error& error) {
   const UpstreamAnswer* answer = error.answer();
@@ -107,7 +112,8 @@ class ContentSource final : public cache::Source {
     query_.is_by_digest = true;
   }
 
-  net::Task<Result<cache::SourceHead>> confirm(cache::Fallback fallback, Deadline deadline) override {
+  net::Task<Result<cache::SourceHead>> confirm(cache::Fallback fallback, std::optional<Bytes> stored,
+                                               Deadline deadline) override {
     Query query = query_;
     query.is_head = true;
     query.has_fallback = fallback == cache::Fallback::kStored;
@@ -119,18 +125,24 @@ class ContentSource final : public cache::Source {
     auto response = co_await client_.send(std::move(query), deadline);
     if (!response) {
       if (!may_lack_head(response.error())) co_return std::unexpected(response.error());
-      co_return co_await confirm_by_get(fallback, deadline);
+      co_return co_await confirm_by_get(fallback, stored, deadline);
     }
-    if (has_evidence(response->info())) co_return read_head(response->info(), digest_);
+    auto head = read_head(response->info(), digest_);
+    if (has_evidence(response->info()) && fits(*head, stored)) co_return head;
     // The GET may have to wait for the connection that this has.
     co_await response->discard_rest(deadline);
-    co_return co_await confirm_by_get(fallback, deadline);
+    co_return co_await confirm_by_get(fallback, stored, deadline);
   }
 
   net::Task<Result<std::unique_ptr<cache::SourceStream>>> open(cache::SourceRange range,
                                                                Deadline deadline) override {
     Query query = query_;
     if (range.is_part()) query.range = net::format_range(range.begin, range.end);
+    query.is_extra = range.is_extra;
+    if (query.prefetch && query.prefetch->is_asked()) {  // it is a client's now
+      query.prefetch.reset();
+      query.has_fallback = false;
+    }
     query.vet = [digest = digest_, range](const net::ResponseInfo& info) {
       return check_range(info, digest, range);
     };
@@ -157,14 +169,20 @@ class ContentSource final : public cache::Source {
   }
 
  private:
-  // Some registries answer no HEAD, or not before their first GET: the first byte then proves the same.
-  net::Task<Result<cache::SourceHead>> confirm_by_get(cache::Fallback fallback, Deadline deadline) {
+  // Some registries answer no HEAD, or not before their first GET, or give a wrong size: the first byte then
+  // proves the same.
+  net::Task<Result<cache::SourceHead>> confirm_by_get(cache::Fallback fallback, std::optional<Bytes> stored,
+                                                      Deadline deadline) {
     Query query = query_;
     query.has_fallback = fallback == cache::Fallback::kStored;
     query.range = net::format_range(0, 1);
-    query.vet = [digest = digest_](const net::ResponseInfo& info) -> Result<void> {
+    query.vet = [digest = digest_, stored](const net::ResponseInfo& info) -> Result<void> {
       const auto head = read_head(info, digest);
       if (!head) return std::unexpected(head.error());
+      if (!fits(*head, stored)) {
+        return nonsense(digest, fmt::format("a size of {} where what is stored has {}", head->size->count,
+                                            stored->count));
+      }
       if (head->size || has_evidence(info)) return {};
       return nonsense(digest, "neither its digest nor its size");
     };

@@ -31,6 +31,9 @@ struct Query {
   std::function<Result<void>(const net::ResponseInfo&)> vet{};
   /// Something stored can stand in for the answer: a registry that is known to be down is not waited for.
   bool has_fallback = false;
+  /// One more stream of a download that others bring: a registry that gives no more of them, or limits their
+  /// rate, is asked for other content as before.
+  bool is_extra = false;
   /// For the download that this belongs to, as long as no client has asked for that: it waits for no
   /// connection, and is told where somebody waits for its own. Null where a client has asked.
   std::shared_ptr<cache::Prefetch> prefetch{};

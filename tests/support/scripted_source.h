@@ -217,7 +217,8 @@ class ScriptedContent::ScriptedSource final : public cache::Source {
  public:
   explicit ScriptedSource(std::shared_ptr<ScriptedContent> content) : content_(std::move(content)) {}
 
-  net::Task<Result<cache::SourceHead>> confirm(cache::Fallback /*fallback*/, Deadline deadline) override {
+  net::Task<Result<cache::SourceHead>> confirm(cache::Fallback /*fallback*/, std::optional<Bytes> /*stored*/,
+                                               Deadline deadline) override {
     {
       const std::lock_guard lock(content_->mutex_);
       ++content_->confirms_;

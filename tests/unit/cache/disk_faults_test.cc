@@ -45,7 +45,9 @@ class SocketSource final : public cache::Source {
   /// Reads that were begun.
   int reads() const { return reads_; }
 
-  net::Task<Result<cache::SourceHead>> confirm(cache::Fallback, Deadline) override { co_return head_; }
+  net::Task<Result<cache::SourceHead>> confirm(cache::Fallback, std::optional<Bytes>, Deadline) override {
+    co_return head_;
+  }
   net::Task<Result<std::unique_ptr<cache::SourceStream>>> open(cache::SourceRange, Deadline) override {
     std::unique_ptr<cache::SourceStream> stream = std::make_unique<Stream>(*this);
     co_return std::move(stream);
