@@ -1,6 +1,7 @@
 // A file descriptor that is closed by its owner's end.
 #pragma once
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <utility>
@@ -20,6 +21,8 @@ class UniqueFd {
     return *this;
   }
   ~UniqueFd() { close(); }
+  /// Another one of the same open file; not open where there are no more to be had.
+  static UniqueFd another(int fd) { return UniqueFd(::fcntl(fd, F_DUPFD_CLOEXEC, 0)); }
 
   int get() const { return fd_; }
   bool is_open() const { return fd_ >= 0; }

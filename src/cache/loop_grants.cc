@@ -13,7 +13,7 @@ namespace {
 /// What upstream says of content that is stored must fit that, which is verified.
 Result<SourceHead> fitting(Result<SourceHead> head, const Scope& scope, const oci::Digest& digest,
                            std::optional<Bytes> stored) {
-  if (!head || !stored || !head->size || *head->size == *stored) return head;
+  if (!head || head->fits(stored)) return head;
   return failure(ErrorCode::kProtocol, ErrorSource::kUpstream,
                  fmt::format("{} gives {} the size {}, and the stored file has {}", scope.registry.str(),
                              digest.to_string(), head->size->count, stored->count));

@@ -22,6 +22,9 @@ struct SourceHead {
   std::string content_type;   // as sent, perhaps empty
   std::uint64_t begin = 0;    // which of the content's bytes the stream's first one is
   bool takes_ranges = true;   // false where upstream says that it gives no parts
+
+  /// Whether upstream speaks of as many bytes as are stored, where it says and something is.
+  bool fits(std::optional<Bytes> stored) const { return !stored || !size || *size == *stored; }
 };
 
 /// The part of the content that a stream is to bring.

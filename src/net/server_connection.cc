@@ -31,12 +31,9 @@ Task<std::expected<const HttpRequest*, RequestFault>> ServerConnection::read_req
   RequestParser::Progress progress = is_first_ ? RequestParser::Progress::kNeedHead : parser_.next();
   // Whoever sends many requests at once takes turns with the others.
   bool has_begun = !parser_.is_empty();
-  if (has_begun) {
-    request_began_ = Deadline::Clock::now();
-    co_await next_turn();
-  }
+  if (has_begun) co_await next_turn();
   const auto patience = is_first_ ? limits_.header_timeout : limits_.keep_alive;
-  auto deadline = Deadline::after(has_begun ? limits_.header_timeout : patience);
+  request_due_ = Deadline::after(has_begun ? limits_.header_timeout : patience);
   for (;;) {
     if (progress == RequestParser::Progress::kFault) co_return std::unexpected(parser_.fault());
     if (progress == RequestParser::Progress::kComplete) break;
@@ -44,15 +41,12 @@ Task<std::expected<const HttpRequest*, RequestFault>> ServerConnection::read_req
       may_reuse_ = false;
       break;
     }
-    auto ready = co_await connection_.wait_readable(deadline);
+    auto ready = co_await connection_.wait_readable(request_due_);
     if (!ready && !has_begun) co_return nullptr;
     if (!ready) {
       co_return std::unexpected(RequestFault{.status = 408, .message = "the request did not arrive in time"});
     }
-    if (!has_begun) {
-      request_began_ = Deadline::Clock::now();
-      deadline = Deadline::after(limits_.header_timeout);
-    }
+    if (!has_begun) request_due_ = Deadline::after(limits_.header_timeout);
     has_begun = true;
     auto more = read_more();
     if (!more) {

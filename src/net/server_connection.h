@@ -40,7 +40,9 @@ class ServerConnection {
   /// answer.
   Task<std::expected<const HttpRequest*, RequestFault>> read_request();
   /// When the first byte of the request that was read last, or could not be, was seen.
-  Deadline::Clock::time_point request_began() const { return request_began_; }
+  Deadline::Clock::time_point request_began() const {
+    return request_due_.instant() - limits_.header_timeout;
+  }
 
   /// Sends an answer's head and as much of its body as is in memory, in one call where the socket
   /// takes it. With `more`, a file follows.
@@ -62,7 +64,7 @@ class ServerConnection {
   ServerLimits limits_;
   std::optional<IpAddress> client_;
   RequestParser parser_;
-  Deadline::Clock::time_point request_began_{};
+  Deadline request_due_ = Deadline::never();  // once it has begun: header_timeout later
   bool is_first_ = true;
   bool may_reuse_ = true;
 };

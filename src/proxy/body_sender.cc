@@ -2,8 +2,6 @@
 // could not take is sent from memory.
 #include "proxy/body_sender.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
 #include <limits>
 #include <string>
@@ -25,7 +23,7 @@ net::Task<Result<void>> send_piece(Exchange& exchange, const cache::Reader& read
     co_return co_await exchange.send_fetched(bytes.first(piece.length()));
   }
   if (!cache::is_in_memory(reader.fd(), piece)) {
-    UniqueFd own(::fcntl(reader.fd(), F_DUPFD_CLOEXEC, 0));
+    UniqueFd own = UniqueFd::another(reader.fd());
     // Out of descriptors, sendfile waits for the disk itself: better than a short body.
     if (own.is_open()) {
       auto read = co_await net::offload(net::Work::kDisk, [fd = std::move(own), piece] {

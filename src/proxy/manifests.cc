@@ -1,8 +1,6 @@
 // A manifest: the tag is resolved first, then the digest is opened in the cache like any content.
 #include "proxy/manifests.h"
 
-#include <fcntl.h>
-
 #include <optional>
 #include <span>
 #include <string>
@@ -106,7 +104,7 @@ net::Task<Result<std::string>> read_whole(const cache::Reader& reader) {
     co_return failure(ErrorCode::kTooLarge, ErrorSource::kUpstream,
                       fmt::format("{} bytes are too many for a manifest", size.count));
   }
-  UniqueFd own(::fcntl(reader.fd(), F_DUPFD_CLOEXEC, 0));
+  UniqueFd own = UniqueFd::another(reader.fd());
   if (!own.is_open()) {
     co_return failure(ErrorCode::kOverloaded, ErrorSource::kDisk,
                       "there is no descriptor left to read a stored manifest with");

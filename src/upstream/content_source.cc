@@ -76,11 +76,6 @@ bool has_evidence(const net::ResponseInfo& info) {
   return info.content_length || oci::Digest::parse(info.headers.get("docker-content-digest").value_or(""));
 }
 
-/// Whether upstream speaks of as many bytes as are stored.
-bool fits(const cache::SourceHead& head, std::optional<Bytes> stored) {
-  return !stored || !head.size || *head.size == *stored;
-}
-
 /// A registry that may have no answer to a HEAD, and one to a GET.
 bool may_lack_head(const Error& error) {
   const UpstreamAnswer* answer = error.answer();
@@ -128,7 +123,7 @@ class ContentSource final : public cache::Source {
       co_return co_await confirm_by_get(fallback, stored, deadline);
     }
     auto head = read_head(response->info(), digest_);
-    if (has_evidence(response->info()) && fits(*head, stored)) co_return head;
+    if (has_evidence(response->info()) && head->fits(stored)) co_return head;
     // The GET may have to wait for the connection that this has.
     co_await response->discard_rest(deadline);
     co_return co_await confirm_by_get(fallback, stored, deadline);
@@ -179,7 +174,7 @@ class ContentSource final : public cache::Source {
     query.vet = [digest = digest_, stored](const net::ResponseInfo& info) -> Result<void> {
       const auto head = read_head(info, digest);
       if (!head) return std::unexpected(head.error());
-      if (!fits(*head, stored)) {
+      if (!head->fits(stored)) {
         return nonsense(digest, fmt::format("a size of {} where what is stored has {}", head->size->count,
                                             stored->count));
       }
