@@ -230,12 +230,7 @@ TEST_CASE("cached under A and refused under B: upstream's status and not a byte,
     }
   };
   Gate& gate = site.upstream.gate();
-  site.upstream.on("GET", blob_path("public", digest), [bytes, &gate](const UpstreamRequest&, Reply& reply) {
-    reply.head(200, {{"Content-Length", std::to_string(bytes.size())}});
-    reply.write(bytes.substr(0, 400'000));
-    gate.wait();
-    reply.write(bytes.substr(400'000));
-  });
+  site.upstream.on("GET", blob_path("public", digest), pausing(bytes, 400'000, gate));
   HttpClient client(site.proxy.address());
   client.request("GET", blob_path("public", digest));
   HttpAnswer answer = client.read_head();

@@ -17,17 +17,6 @@ namespace {
 
 const std::string kBytes = random_bytes(2'000'000);
 
-/// Serves a blob of which `bytes` are sent up to `stop`, then waits at `gate` for the rest.
-ScriptedUpstream::Script pausing(const std::string& bytes, std::size_t stop, Gate& gate) {
-  return [bytes, stop, &gate](const UpstreamRequest& request, Reply& reply) {
-    reply.head(200, {{"Content-Length", std::to_string(bytes.size())}});
-    if (request.method == "HEAD") return;
-    reply.write(std::string_view(bytes).substr(0, stop));
-    gate.wait();
-    reply.write(std::string_view(bytes).substr(stop));
-  };
-}
-
 /// An upstream that breaks is not asked again for long.
 void give_up_soon(layover::config::Settings& settings) {
   Site::registry(settings).times.first_byte_budget = std::chrono::seconds(2);

@@ -88,12 +88,7 @@ TEST_CASE("who finds no connection free in its time is answered 503, and that sa
   const std::string slow = blob_path("a", site.upstream.add_blob("a", bytes));
   const std::string other = blob_path("a", site.upstream.add_blob("a", "other"));
   Gate& gate = site.upstream.gate();
-  site.upstream.on("GET", slow, [&gate, bytes](const UpstreamRequest&, Reply& reply) {
-    reply.head(200, {{"Content-Length", std::to_string(bytes.size())}});
-    reply.write(std::string_view(bytes).substr(0, 70'000));
-    gate.wait();
-    reply.write(std::string_view(bytes).substr(70'000));
-  });
+  site.upstream.on("GET", slow, pausing(bytes, 70'000, gate));
   HttpClient client(site.proxy.address());
   client.request("GET", slow);
   HttpAnswer answer = client.read_head();

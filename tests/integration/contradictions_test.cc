@@ -70,12 +70,11 @@ TEST_CASE("a stream that is refused beside others costs nobody else anything") {
   const std::string path = blob_path("a", site.upstream.add_blob("a", bytes));
   const std::string other = blob_path("a", site.upstream.add_blob("a", "other"));
   Gate& gate = site.upstream.gate();
-  site.upstream.on("GET", path, [&bytes, &gate](const UpstreamRequest& request, Reply& reply) {
-    if (!request.header("range").empty()) return reply.answer(429, {{"Retry-After", "60"}}, "");
-    reply.head(200, {{"Content-Length", std::to_string(bytes.size())}, {"Accept-Ranges", "bytes"}});
-    reply.write(std::string_view(bytes).substr(0, 1'000'000));
-    gate.wait();
-    reply.write(std::string_view(bytes).substr(1'000'000));
+  site.upstream.on("GET", path, pausing(bytes, 1'000'000, gate));
+  site.upstream.before_all([](const UpstreamRequest& request, Reply& reply) {
+    if (request.header("range").empty()) return false;
+    reply.answer(429, {{"Retry-After", "60"}}, "");
+    return true;
   });
   HttpClient first(site.proxy.address());
   first.request("GET", path);
@@ -130,14 +129,9 @@ TEST_CASE("however many read the same wrong bytes, upstream is asked again as so
   const std::string bytes = random_bytes(2'000'000);
   const std::string path = blob_path("a", site.upstream.add_blob("a", bytes));
   Gate& gate = site.upstream.gate();
-  site.upstream.on("GET", path, [bytes, &gate](const UpstreamRequest&, Reply& reply) {
-    std::string wrong = bytes;
-    wrong[1] = static_cast<char>(wrong[1] ^ 1);
-    reply.head(200, {{"Content-Length", std::to_string(wrong.size())}});
-    reply.write(std::string_view(wrong).substr(0, 1'500'000));
-    gate.wait();
-    reply.write(std::string_view(wrong).substr(1'500'000));
-  });
+  std::string wrong = bytes;
+  wrong[1] = static_cast<char>(wrong[1] ^ 1);
+  site.upstream.on("GET", path, pausing(wrong, 1'500'000, gate));
   std::vector<std::future<bool>> readers;
   for (int i = 0; i < 5; ++i) {
     readers.push_back(std::async(std::launch::async, [&] { return site.proxy.get(path).is_complete; }));

@@ -68,12 +68,7 @@ double prefetches(const Site& site, std::string_view result) {
 /// A download of `path` stops in the middle until the gate is opened.
 Gate& stop_halfway(ScriptedUpstream& upstream, const std::string& path, const std::string& bytes) {
   Gate& gate = upstream.gate();
-  upstream.on("GET", path, [&gate, bytes](const UpstreamRequest&, Reply& reply) {
-    reply.head(200, {{"Content-Length", std::to_string(bytes.size())}});
-    reply.write(std::string_view(bytes).substr(0, bytes.size() / 2));
-    gate.wait();
-    reply.write(std::string_view(bytes).substr(bytes.size() / 2));
-  });
+  upstream.on("GET", path, pausing(bytes, bytes.size() / 2, gate));
   return gate;
 }
 

@@ -185,12 +185,7 @@ TEST_CASE("a range far ahead of the download gets its headers at once") {
   const std::string digest = site.upstream.add_blob("a", bytes);
   const std::string path = blob_path("a", digest);
   Gate& gate = site.upstream.gate();
-  site.upstream.on("GET", path, [bytes, &gate](const UpstreamRequest&, Reply& reply) {
-    reply.head(200, {{"Content-Length", std::to_string(bytes.size())}});
-    reply.write(bytes.substr(0, 1000));
-    gate.wait();
-    reply.write(bytes.substr(1000));
-  });
+  site.upstream.on("GET", path, pausing(bytes, 1000, gate));
   HttpClient client(site.proxy.address());
   const auto begun = std::chrono::steady_clock::now();
   client.request("GET", path, {{"Range", "bytes=900000-900009"}});

@@ -81,12 +81,7 @@ TEST_CASE("the line of a request that joined says so") {
   const std::string bytes = random_bytes(300'000);
   const std::string path = blob_path("a", site.upstream.add_blob("a", bytes));
   Gate& gate = site.upstream.gate();
-  site.upstream.on("GET", path, [bytes, &gate](const UpstreamRequest&, Reply& reply) {
-    reply.head(200, {{"Content-Length", std::to_string(bytes.size())}});
-    reply.write(bytes.substr(0, 100'000));
-    gate.wait();
-    reply.write(bytes.substr(100'000));
-  });
+  site.upstream.on("GET", path, pausing(bytes, 100'000, gate));
   HttpClient leader(site.proxy.address());
   leader.request("GET", path);
   leader.read_head();

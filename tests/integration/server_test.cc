@@ -125,12 +125,7 @@ TEST_CASE("a stop lets transfers finish, and says so") {
   const std::string bytes = random_bytes(2'000'000);
   const std::string path = blob_path("a", site.upstream.add_blob("a", bytes));
   Gate& gate = site.upstream.gate();
-  site.upstream.on("GET", path, [bytes, &gate](const UpstreamRequest&, Reply& reply) {
-    reply.head(200, {{"Content-Length", std::to_string(bytes.size())}});
-    reply.write(bytes.substr(0, 500'000));
-    gate.wait();
-    reply.write(bytes.substr(500'000));
-  });
+  site.upstream.on("GET", path, pausing(bytes, 500'000, gate));
   HttpClient client(site.proxy.address());
   client.request("GET", path);
   HttpAnswer answer = client.read_head();

@@ -258,4 +258,14 @@ void ScriptedUpstream::go_down() {
 
 void ScriptedUpstream::come_back() { listen(); }
 
+ScriptedUpstream::Script pausing(std::string bytes, std::size_t stop, Gate& gate) {
+  return [bytes = std::move(bytes), stop, &gate](const UpstreamRequest& request, Reply& reply) {
+    reply.head(200, {{"Content-Length", std::to_string(bytes.size())}});
+    if (request.method == "HEAD") return;
+    reply.write(std::string_view(bytes).substr(0, stop));
+    gate.wait();
+    reply.write(std::string_view(bytes).substr(stop));
+  };
+}
+
 }  // namespace layover::test

@@ -132,4 +132,7 @@ class ScriptedUpstream {
   std::vector<std::unique_ptr<Conversation>> conversations_;
 };
 
+/// Serves a blob of which `bytes` are sent up to `stop`, then waits at `gate` for the rest.
+ScriptedUpstream::Script pausing(std::string bytes, std::size_t stop, Gate& gate);
+
 }  // namespace layover::test
