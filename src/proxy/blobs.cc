@@ -136,6 +136,8 @@ net::Task<void> send_sized(Exchange& exchange, const oci::Digest& digest, metric
   net::ResponseHead head = blob_head(exchange, digest, is_part ? 206 : 200, how);
   if (is_part) head.add("Content-Range", net::format_content_range(part.range, size));
   head.add("Content-Length", part.range.length());
+  // containerd 2 asks for each chunk of a layer up to the layer's end, and closes after the chunk.
+  if (is_part && part.range.end == size) exchange.expect_early_end();
   // The head waits for the first bytes only where they are there already.
   const bool has_bytes = !part.range.empty() && reader.has_byte_at(part.range.begin);
   const bool is_there = co_await exchange.send_head(std::move(head), has_bytes);

@@ -180,7 +180,8 @@ void Exchange::break_off(const Error& error) {
   const bool has_client_left = error.source() == ErrorSource::kClient;
   ending_ = has_client_left ? metrics::Ending::kClientLeft : metrics::Ending::kCutOff;
   if (has_client_left) {
-    context_.shared.metrics.client_aborts().add();
+    const bool has_enough = is_early_end_expected_ && sent_ > 0 && error.code() != ErrorCode::kTimeout;
+    if (!has_enough) context_.shared.metrics.client_aborts().add();
     return;
   }
   log_warning("an answer was broken off after {} bytes: {}", sent_, error.describe());

@@ -70,6 +70,8 @@ class Exchange {
   net::Task<Result<void>> send_text(std::string_view text, bool more = false);
   net::Task<void> fail(const Error& error);
   net::Task<void> fail(ErrorAnswer answer);
+  /// Whoever asked for this body may stop reading when it has enough: that is no abort.
+  void expect_early_end() { is_early_end_expected_ = true; }
   /// After the head: the body cannot be completed, or the client has gone. The connection ends short of
   /// the announced length, in an orderly way.
   void break_off(const Error& error);
@@ -92,6 +94,7 @@ class Exchange {
   std::optional<Route> route_;
   metrics::RequestRecord record_;
   bool is_upstream_asked_ = false;
+  bool is_early_end_expected_ = false;
   std::optional<metrics::Ending> ending_;
   std::uint64_t sent_ = 0;
   std::uint64_t fetched_ = 0;  // the part of it that counts as not saved

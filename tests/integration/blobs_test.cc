@@ -92,6 +92,30 @@ TEST_CASE("the first client leaves, the others finish; nobody slow holds anybody
   CHECK(site.upstream.count("GET", "/blobs/") == 1);
 }
 
+TEST_CASE(
+    "who has enough of a range up to the end may leave; who leaves a range with an end of its own aborts") {
+  Site site;
+  const std::string large = random_bytes(20'000'000);
+  const std::string path = blob_path("a", site.upstream.add_blob("a", large));
+  const auto [range, taken, aborts] = GENERATE(table<std::string, std::size_t, double>({
+      {"bytes=0-", 1000, 0},
+      {"bytes=5000000-", 1000, 0},
+      {"bytes=0-18000000", 1000, 1},
+  }));
+  CAPTURE(range);
+  CHECK(site.proxy.get(path).body == large);
+  HttpClient client(site.proxy.address());
+  client.request("GET", path, {{"Range", range}});
+  CHECK(read_up_to(client, taken).status == 206);
+  client.reset();
+  REQUIRE(eventually([&] {
+    return site.proxy.metric(
+               R"(layover_http_requests_total{registry="r.test",kind="blob",method="GET",code="206",cache="hit"})") ==
+           1;
+  }));
+  CHECK(site.proxy.metric("layover_client_aborts_total") == aborts);
+}
+
 TEST_CASE("the only client leaves: the download is finished or dropped, as configured") {
   const bool complete_abandoned = GENERATE(true, false);
   Site site(
