@@ -82,7 +82,9 @@ net::Task<Result<Response>> exchange(ConnectionPool& pool, std::shared_ptr<const
                            (error->code() == ErrorCode::kReset || error->code() == ErrorCode::kClosed);
     if (!was_stale) break;
   }
-  metrics.upstream_errors(endpoint->label(), metrics::reason_of(*error)).add();
+  // Our own limits say nothing of the registry.
+  if (error->source() == ErrorSource::kUpstream)
+    metrics.upstream_errors(endpoint->label(), metrics::reason_of(*error)).add();
   co_return std::unexpected(error->within(fmt::format("asking {} failed", spec.url.authority())));
 }
 
@@ -118,18 +120,26 @@ void Response::note_end() {
 net::Task<Result<std::size_t>> Response::read(std::span<std::byte> into, Deadline deadline) {
   const auto limit = earlier(deadline, Deadline::after(endpoint_->times().idle_timeout));
   auto n = co_await lease_->connection().read_body(into, limit);
-  if (n) {
-    metrics_->upstream_received_bytes(endpoint_->label()).add(*n);
-  } else {
-    metrics_->upstream_errors(endpoint_->label(), metrics::reason_of(n.error())).add();
-  }
-  if (!n || *n == 0) note_end();
+  note_read(n);
+  if (!n) metrics_->upstream_errors(endpoint_->label(), metrics::reason_of(n.error())).add();
   co_return n;
 }
 
+void Response::note_read(const Result<std::size_t>& n) {
+  if (n) metrics_->upstream_received_bytes(endpoint_->label()).add(*n);
+  if (!n || *n == 0) note_end();
+}
+
 net::Task<void> Response::discard_rest(Deadline deadline) {
-  auto discarded = co_await read_all(kDiscarded, earlier(deadline, Deadline::after(kDiscardTime)));
-  (void)discarded;  // either way the answer is done with
+  const auto limit = earlier(deadline, Deadline::after(kDiscardTime));
+  std::vector<std::byte> chunk(std::size_t{16} << 10);
+  for (std::size_t discarded = 0; discarded <= kDiscarded.count;) {
+    const auto n = co_await lease_->connection().read_body(chunk, limit);
+    note_read(n);
+    // Nobody wants these bytes: that they do not come is no error.
+    if (!n || *n == 0) break;
+    discarded += *n;
+  }
   let_go();
 }
 

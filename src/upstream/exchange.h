@@ -61,6 +61,7 @@ class Response {
   net::Task<void> discard_rest(Deadline deadline);
 
  private:
+  void note_read(const Result<std::size_t>& n);
   void note_end();
   void let_go();
 

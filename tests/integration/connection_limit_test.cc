@@ -98,6 +98,7 @@ TEST_CASE("who finds no connection free in its time is answered 503, and that sa
   INFO(refused.body);
   CHECK(refused.body.find("all of the 1 connections that r.test may have (max_connections) stayed in use") !=
         std::string::npos);
+  CHECK(site.proxy.metric(R"(layover_upstream_errors_total{registry="r.test",reason="protocol"})") == 0);
   gate.open();
   while (client.read_some(answer, 1 << 20)) {
   }

@@ -89,6 +89,22 @@ TEST_CASE("redirects that lead nowhere good are refused") {
   }
 }
 
+TEST_CASE("a redirect's body that never ends holds up nothing, and is no error") {
+  Site site;
+  Gate& gate = site.upstream.gate();
+  const std::string path = blob_path("a", site.upstream.add_blob("a", "content"));
+  site.upstream.on("*", path, [&](const UpstreamRequest&, Reply& reply) {
+    reply.head(302, {{"Location", "/store/x"}, {"Content-Length", "100"}});
+    gate.wait();
+    reply.close();
+  });
+  site.upstream.on("*", "/store/x",
+                   [](const UpstreamRequest&, Reply& reply) { reply.answer(200, {}, "content"); });
+  CHECK(site.proxy.get(path).body == "content");
+  CHECK(site.proxy.metric(R"(layover_upstream_errors_total{registry="r.test",reason="timeout"})") == 0);
+  gate.open();
+}
+
 TEST_CASE("a chain of redirects ends after a few hops") {
   Site site;
   const std::string digest = site.upstream.add_blob("a", "content");
