@@ -5,12 +5,19 @@
 #include <limits>
 #include <utility>
 
+#include "net/task_group.h"
+
 namespace layover::cache {
 
 namespace {
 
 /// Of content that is verified before its first byte is sent: a manifest, at most.
 constexpr Bytes kMostInMemory = 8_MiB;
+
+std::unexpected<Error> late(const FillState& fill) {
+  return failure(ErrorCode::kTimeout, ErrorSource::kUpstream,
+                 fill.key().registry.str() + " did not deliver in time");
+}
 
 template <typename Enough>
 net::Task<Result<FillView>> wait_until(FillState& fill, Deadline deadline, Enough is_enough) {
@@ -20,10 +27,7 @@ net::Task<Result<FillView>> wait_until(FillState& fill, Deadline deadline, Enoug
     if (is_enough(view)) co_return view;
     if (view.failure) co_return std::unexpected(*view.failure);
     auto changed = co_await fill.progress().changed(seen, deadline);
-    if (!changed) {
-      co_return failure(ErrorCode::kTimeout, ErrorSource::kUpstream,
-                        fill.key().registry.str() + " did not deliver in time");
-    }
+    if (!changed) co_return late(fill);
   }
 }
 
@@ -59,24 +63,33 @@ net::Task<Result<void>> Reader::wait_until_verified(Deadline deadline) {
 }
 
 net::Task<Result<void>> Reader::take_into_memory(Deadline deadline) {
-  const FillView view = fill_->view();
-  if (view.size.value_or(Bytes{}) > kMostInMemory) co_return std::unexpected(view.uncached->reason);
-  std::string bytes;
-  for (;;) {
-    auto ready = co_await next_uncached(bytes.size(), std::numeric_limits<std::uint64_t>::max());
-    if (!ready) co_return std::unexpected(ready.error());
-    if (ready->empty()) break;
-    if (bytes.size() + ready->length() > kMostInMemory.count)
-      co_return std::unexpected(view.uncached->reason);
-    bytes.append(reinterpret_cast<const char*>(in_memory_.data()), in_memory_.size());
-    if (deadline.has_passed()) {
-      co_return failure(ErrorCode::kTimeout, ErrorSource::kUpstream,
-                        fill_->key().registry.str() + " did not deliver in time");
-    }
-  }
+  Result<std::string> bytes;
+  // Its own stream has the patience of a download; who waits for its first byte may have less.
+  net::TaskGroup reading(*own_way_->loop);
+  reading.spawn(read_all_uncached(bytes));
+  const bool is_in_time = co_await reading.drained(deadline);
+  reading.cancel();
   own_.reset();
-  whole_ = std::move(bytes);
+  if (!is_in_time) co_return late(*fill_);
+  if (!bytes) co_return std::unexpected(bytes.error());
+  whole_ = std::move(*bytes);
   co_return Result<void>{};
+}
+
+net::Task<void> Reader::read_all_uncached(Result<std::string>& bytes) {
+  const FillView view = fill_->view();
+  std::uint64_t size = view.size.value_or(Bytes{}).count;
+  while (size <= kMostInMemory.count) {
+    auto ready = co_await next_uncached(bytes->size(), std::numeric_limits<std::uint64_t>::max());
+    if (!ready) {
+      bytes = std::unexpected(ready.error());
+      co_return;
+    }
+    if (ready->empty()) co_return;
+    bytes->append(reinterpret_cast<const char*>(in_memory_.data()), in_memory_.size());
+    size = std::max<std::uint64_t>(size, bytes->size());
+  }
+  bytes = std::unexpected(view.uncached->reason);
 }
 
 bool Reader::is_bypassing() const {

@@ -62,6 +62,7 @@ class Reader {
  private:
   net::Task<Result<ByteRange>> next_uncached(std::uint64_t offset, std::uint64_t end);
   net::Task<Result<void>> take_into_memory(Deadline deadline);
+  net::Task<void> read_all_uncached(Result<std::string>& bytes);
 
   std::optional<Content> content_;
   std::shared_ptr<FillState> fill_;

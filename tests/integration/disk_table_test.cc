@@ -1,5 +1,6 @@
 // Faults of the disk through a whole layover, by one reader, 20 readers, a range reader, for small content
 // and content of unknown size: every client gets what it asked for, and the cache stores again afterwards.
+#include <chrono>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -27,14 +28,22 @@ const std::vector<FileFault> kFaults{
 struct FaultySite {
   FaultyFileSystem files;
   ScriptedUpstream upstream;
-  RunningProxy proxy{settings_with({registry_at("r.test", upstream)}), files};
+  RunningProxy proxy;
 
   /// The ballast's file must not run into the fault that is meant for a download.
-  FaultySite() {
+  explicit FaultySite(std::chrono::milliseconds first_byte_budget = std::chrono::seconds(20))
+      : proxy(settings_with({registry(first_byte_budget)}), files) {
     REQUIRE(eventually([this] {
       std::error_code none_yet;
       return std::filesystem::file_size(proxy.cache_path() + "/ballast", none_yet) == cache::kBallast.count;
     }));
+  }
+
+ private:
+  config::Registry registry(std::chrono::milliseconds first_byte_budget) const {
+    config::Registry registry = registry_at("r.test", upstream);
+    registry.times.first_byte_budget = first_byte_budget;
+    return registry;
   }
 };
 
@@ -116,6 +125,19 @@ TEST_CASE("a fault of the disk costs no client a byte, and the cache stores agai
       CHECK(site.proxy.get(path).header("x-cache") == "HIT");
     }
   }
+}
+
+TEST_CASE("who waits for small content that the disk does not take waits no longer than its budget") {
+  FaultySite site(std::chrono::seconds(1));
+  const std::string bytes = random_bytes(60'000);
+  const std::string path = blob_path("a", site.upstream.add_blob("a", bytes));
+  Gate& gate = site.upstream.gate();
+  site.upstream.on("GET", path, pausing(bytes, 1000, gate));
+  site.files.fail({"the partial file cannot be made", Call::kOpen, 0, ErrorCode::kNoSpace});
+  const auto begun = std::chrono::steady_clock::now();
+  CHECK(site.proxy.get(path).status == 504);
+  CHECK(std::chrono::steady_clock::now() - begun < std::chrono::seconds(12));
+  gate.open();
 }
 
 TEST_CASE("a manifest is served by tag and by digest though it cannot be stored") {
