@@ -24,6 +24,6 @@ constexpr unsigned kMostThreads = 1024;
 
 /// What a Space is read from, for messages.
 constexpr std::string_view kExpectedSpace =
-    R"(a share of the file system or a size with its unit, such as "80%" or "100GiB")";
+    R"(a share or a size with its unit, such as "80%" or "100GiB")";
 
 }  // namespace layover::config

@@ -61,7 +61,7 @@ TEST_CASE("problems name their flags, all at once, and nothing is applied") {
         "--listen: 127.0.0.1:1 and 127.0.0.1:1 cannot both be listened on\n"
         "--admin: expected an IP address and a port, such as 0.0.0.0:5000, not \"x\"\n"
         "--cache: expected the path of a directory\n"
-        "--max-size: expected a share of the file system or a size with its unit, such as \"80%\" or "
+        "--max-size: expected a share or a size with its unit, such as \"80%\" or "
         "\"100GiB\", more than nothing, not \"0%\"\n"
         "--threads: expected \"auto\" or a whole number from 1 to 1024\n"
         "--log-level: expected one of \"trace\", \"debug\", \"info\", \"warning\" or \"error\"\n");

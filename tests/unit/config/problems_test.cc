@@ -30,7 +30,7 @@ TEST_CASE("all problems are reported at once, in the order of the file") {
             "f:5:36: registries[\"docker.io\"].tags: not supported yet",
             "f:6:17: registries[\"10.0.0.1\"]: a private address is reached only where it is named by "
             "\"url\"; add \"url\": \"https://10.0.0.1\"",
-            "f:8:25: cache.max_size: expected a share of the file system or a size with its unit, such as "
+            "f:8:25: cache.max_size: expected a share or a size with its unit, such as "
             "\"80%\" or \"100GiB\", not \"80\"",
             "f:8:39: cache.path: expected the path of a directory, not the bare number 5",
             "f:9:32: defaults.idle_timeout: expected a duration with its unit, such as \"30s\", \"1h30m\" or "
@@ -115,7 +115,7 @@ TEST_CASE("values out of range say the range") {
 
 TEST_CASE("the cache's space is a share or a size, and its limit is not nothing") {
   const std::string expected =
-      "expected a share of the file system or a size with its unit, such as \"80%\" or \"100GiB\", not ";
+      "expected a share or a size with its unit, such as \"80%\" or \"100GiB\", not ";
   for (const char* text : {"", "%", "101%", "-1%", "1.5%", "80 %", "80%%", "80", "5gb"}) {
     INFO(text);
     CHECK(problem_of(std::string(R"({"cache": {"max_size": ")") + text + "\"}}") ==
