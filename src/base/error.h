@@ -44,7 +44,7 @@ struct UpstreamAnswer {
   int status = 0;
   std::string content_type;
   std::string body;         // at most 64 KiB
-  std::string retry_after;  // as sent; empty if absent
+  std::string retry_after;  // as sent; empty where it is absent or makes no sense
 };
 
 class Error {

@@ -161,6 +161,10 @@ net::Task<std::optional<Error>> FillFetcher::fetch(FillPlan::Handle part,
     const std::uint64_t begin = part->claimed.begin;
     if (!stream) {
       auto opened = co_await reopen(part);
+      if (!opened && is_past_end(opened.error(), begin)) {
+        has_come_to_end_ = true;
+        co_return std::nullopt;
+      }
       if (opened) {
         stream = std::move(*opened);
       } else {
@@ -196,6 +200,13 @@ net::Task<std::optional<Error>> FillFetcher::fetch(FillPlan::Handle part,
   co_return std::nullopt;
 }
 
+// Of content whose size nobody has told, all that there is may have come before the stream broke: the digest
+// tells.
+bool FillFetcher::is_past_end(const Error& error, std::uint64_t begin) const {
+  const UpstreamAnswer* answer = error.answer();
+  return !plan_.size() && begin > 0 && answer != nullptr && answer->status == 416;
+}
+
 net::Task<Result<std::unique_ptr<SourceStream>>> FillFetcher::reopen(FillPlan::Handle part) {
   const std::uint64_t begin = part->claimed.begin;
   SourceRange range{.begin = begin, .end = std::nullopt, .size = plan_.size(), .is_extra = workers_ > 1};
@@ -209,17 +220,25 @@ net::Task<Result<std::unique_ptr<SourceStream>>> FillFetcher::reopen(FillPlan::H
     co_return failure(ErrorCode::kUnsupported, ErrorSource::kUpstream,
                       fmt::format("{} gives no ranges", state_.key().registry.str()));
   }
-  auto skipped = co_await skip(stream, begin - stream.head().begin);
+  auto skipped = co_await skip(stream, begin - stream.head().begin, stream_deadline());
   if (!skipped) co_return std::unexpected(skipped.error());
   co_return opened;
 }
 
-net::Task<Result<void>> FillFetcher::skip(SourceStream& stream, std::uint64_t n) {
+// Clients get nothing of small content before they have it whole: it must come, and from somebody else where
+// one is slow, while they wait.
+Deadline FillFetcher::stream_deadline() const {
+  const bool is_small =
+      plan_.size() ? *plan_.size() <= kVerifiedFirst : state_.kind() == ContentKind::kManifest;
+  return is_small ? Deadline::after(limits_.patience / 2) : Deadline::never();
+}
+
+net::Task<Result<void>> FillFetcher::skip(SourceStream& stream, std::uint64_t n, Deadline deadline) {
   Chunk chunk = co_await take_chunk();
   Result<void> result;
   while (n > 0 && result) {
     const std::size_t most = std::min<std::uint64_t>(n, Chunk::kCapacity);
-    auto read = co_await stream.read({chunk.bytes.get(), most});
+    auto read = co_await stream.read({chunk.bytes.get(), most}, deadline);
     if (!read) {
       result = std::unexpected(read.error());
     } else if (*read == 0) {
@@ -234,13 +253,14 @@ net::Task<Result<void>> FillFetcher::skip(SourceStream& stream, std::uint64_t n)
 }
 
 net::Task<Result<FillFetcher::Received>> FillFetcher::receive(FillPlan::Handle part, SourceStream& stream) {
+  const Deadline deadline = stream_deadline();
   while (plan_.extend(part)) {
     if (plan_.is_overtaken(part) && !co_await stream.has_more_by(Deadline::after(kLull))) {
       co_return Received::kUntilLull;
     }
     Chunk chunk = co_await take_chunk();
     const std::size_t most = std::min<std::uint64_t>(part->claimed.length(), Chunk::kCapacity);
-    auto n = co_await stream.read({chunk.bytes.get(), most});
+    auto n = co_await stream.read({chunk.bytes.get(), most}, deadline);
     if (!n || *n == 0) {
       free(std::move(chunk));
       if (!n) co_return std::unexpected(n.error());

@@ -88,7 +88,9 @@ class FillFetcher {
   net::Task<void> work(FillPlan::Handle part, std::unique_ptr<SourceStream> stream);
   net::Task<std::optional<Error>> fetch(FillPlan::Handle part, std::unique_ptr<SourceStream> stream);
   net::Task<Result<std::unique_ptr<SourceStream>>> reopen(FillPlan::Handle part);
-  net::Task<Result<void>> skip(SourceStream& stream, std::uint64_t n);
+  net::Task<Result<void>> skip(SourceStream& stream, std::uint64_t n, Deadline deadline);
+  Deadline stream_deadline() const;
+  bool is_past_end(const Error& error, std::uint64_t begin) const;
   net::Task<Result<Received>> receive(FillPlan::Handle part, SourceStream& stream);
   net::Task<Chunk> take_chunk();
   void free(Chunk chunk);

@@ -25,6 +25,10 @@
 
 namespace layover::cache {
 
+/// Blobs up to this size are verified before their clients are told anything, so that a wrong one is a clean
+/// error. So are all manifests.
+inline constexpr Bytes kVerifiedFirst = 64_KiB;
+
 /// One download per registry and digest.
 struct FillKey {
   oci::RegistryName registry;

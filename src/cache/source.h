@@ -43,9 +43,9 @@ class SourceStream {
   virtual ~SourceStream() = default;
 
   virtual const SourceHead& head() const = 0;
-  /// At least one byte; 0 at the complete end. kTimeout where no byte comes for the idle time;
-  /// kShortBody where the body ends early.
-  virtual net::Task<Result<std::size_t>> read(std::span<std::byte> into) = 0;
+  /// At least one byte; 0 at the complete end. kTimeout where no byte comes for the idle time or until
+  /// `deadline`; kShortBody where the body ends early.
+  virtual net::Task<Result<std::size_t>> read(std::span<std::byte> into, Deadline deadline) = 0;
   /// Whether read() has something to give by `deadline`.
   virtual net::Task<bool> has_more_by(Deadline /*deadline*/) { co_return true; }
 };
@@ -69,7 +69,7 @@ class Source {
   /// head tells. kProtocol where it sends another part, or of another size, than was asked for.
   virtual net::Task<Result<std::unique_ptr<SourceStream>>> open(SourceRange range, Deadline deadline) = 0;
   /// What its streams brought was not the content. Mirrors that had a part in it are not asked for it again
-  /// for a while; true where the registry's own url had one.
+  /// for a while; true where none had, so that it can only be the registry's own url.
   virtual bool blame() { return true; }
 };
 

@@ -42,10 +42,15 @@ struct ClientConnection::Parse {
   Body body = Body::kNone;
   std::uint64_t remaining = 0;  // for kLength: not yet given to the reader
   bool keep_alive = false;
+  std::optional<Error> body_failure;  // of what came with the head
 
   Parse() { start(false); }
   void start(bool head_request);
   Result<void> feed(std::string_view bytes);
+  /// RFC 9110 15: 100 to 599.
+  bool has_sound_head() const {
+    return is_head_complete && parser.status_code >= 100 && parser.status_code <= 599;
+  }
   int on_headers();
   static const llhttp_settings_t& callbacks();
 };
@@ -62,6 +67,7 @@ void ClientConnection::Parse::start(bool head_request) {
   is_head_complete = is_message_complete = has_answer_begun = has_extra_bytes = keep_alive = false;
   body = Body::kNone;
   remaining = 0;
+  body_failure.reset();
 }
 
 const llhttp_settings_t& ClientConnection::Parse::callbacks() {
@@ -132,8 +138,7 @@ Result<void> ClientConnection::Parse::feed(std::string_view bytes) {
   has_answer_begun = has_answer_begun || !bytes.empty();
   const std::size_t had = pending.size();
   const llhttp_errno_t code = llhttp_execute(&parser, bytes.data(), bytes.size());
-  // RFC 9110 15: 100 to 599.
-  if (is_head_complete && (parser.status_code < 100 || parser.status_code > 599)) {
+  if (is_head_complete && !has_sound_head()) {
     return protocol_failure(
         fmt::format("upstream answered with status {}, which is none of HTTP", parser.status_code));
   }
@@ -183,7 +188,10 @@ Task<Result<ResponseInfo>> ClientConnection::read_head(Deadline deadline) {
                         "upstream closed the connection without an answer");
     }
     auto fed = parse_->feed({reinterpret_cast<const char*>(chunk.data()), *n});
-    if (!fed) co_return std::unexpected(fed.error());
+    if (fed) continue;
+    // What is wrong with the body is told when that is read, however both came.
+    if (!parse_->has_sound_head()) co_return std::unexpected(fed.error());
+    parse_->body_failure = std::move(fed.error());
   }
   co_return std::move(parse_->info);
 }
@@ -197,6 +205,7 @@ Task<Result<std::size_t>> ClientConnection::read_body(std::span<std::byte> into,
     if (parse.body == Parse::Body::kLength) parse.remaining -= n;
     co_return n;
   }
+  if (parse.body_failure) co_return std::unexpected(*parse.body_failure);
   if (parse.is_message_complete || parse.body == Parse::Body::kNone) co_return std::size_t{0};
   if (parse.body == Parse::Body::kChunked) co_return co_await read_parsed(into, deadline);
   co_return co_await read_direct(into, deadline);

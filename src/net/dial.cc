@@ -99,7 +99,11 @@ Task<Result<Connection>> dial_any(Loop& loop, DialTarget target, std::vector<Soc
   co_await wait_for_end(attempts, Deadline::never());
   if (attempts.first) co_return std::move(*attempts.first);
   if (attempts.last_failure) co_return std::unexpected(*attempts.last_failure);
-  co_return failure(ErrorCode::kDns, ErrorSource::kUpstream, fmt::format("{} has no address", target.host));
+  if (addresses.empty()) {
+    co_return failure(ErrorCode::kDns, ErrorSource::kUpstream, fmt::format("{} has no address", target.host));
+  }
+  co_return failure(ErrorCode::kTimeout, ErrorSource::kUpstream,
+                    fmt::format("no time was left to connect to {}", target.host));
 }
 
 Task<Result<Connection>> dial(Loop& loop, DialTarget target, std::chrono::milliseconds connect_timeout,

@@ -17,8 +17,6 @@ namespace layover::proxy {
 
 namespace {
 
-/// Smaller blobs are verified before the status line, so that a wrong one is a clean error.
-constexpr Bytes kVerifiedFirst = 64_KiB;
 constexpr std::string_view kBlobType = "application/octet-stream";
 
 /// `exchange` and `target` outlive the request made of them.
@@ -159,7 +157,7 @@ net::Task<void> send_unsized(Exchange& exchange, const oci::Digest& digest, metr
 /// Whether nothing may be answered before the whole content is verified: small content, and where the
 /// size has to be known and upstream does not say it.
 bool must_verify_first(const net::HttpRequest& request, std::optional<Bytes> size) {
-  if (size) return *size <= kVerifiedFirst;
+  if (size) return *size <= cache::kVerifiedFirst;
   return request.is_http_1_0 || request.headers.count("range") > 0;
 }
 
@@ -214,8 +212,7 @@ net::Task<void> serve_blob(Exchange& exchange, Target target) {
     co_return;
   }
   auto answered = co_await answer(exchange, target, deadline);
-  if (!answered && answered.error().code() == ErrorCode::kDigestMismatch) {
-    // Perhaps a mirror's: who asks again is led elsewhere.
+  if (!answered && is_led_elsewhere(target, answered.error())) {
     answered = co_await answer(exchange, target, deadline);
   }
   if (!answered) co_await exchange.fail(answered.error());

@@ -44,7 +44,7 @@ class MemorySource final : public cache::Source {
     Stream(std::shared_ptr<const std::string> bytes, cache::SourceHead head)
         : bytes_(std::move(bytes)), head_(std::move(head)) {}
     const cache::SourceHead& head() const override { return head_; }
-    net::Task<Result<std::size_t>> read(std::span<std::byte> into) override {
+    net::Task<Result<std::size_t>> read(std::span<std::byte> into, Deadline /*deadline*/) override {
       const std::size_t n = bytes_->copy(reinterpret_cast<char*>(into.data()), into.size(), offset_);
       offset_ += n;
       co_return n;
@@ -143,10 +143,10 @@ net::Task<Result<Manifest>> fetch_once(Exchange& exchange, cache::ContentRequest
   co_return manifest;
 }
 
-net::Task<Result<Manifest>> fetch(Exchange& exchange, cache::ContentRequest request, Deadline deadline) {
+net::Task<Result<Manifest>> fetch(Exchange& exchange, const Target& target, cache::ContentRequest request,
+                                  Deadline deadline) {
   auto fetched = co_await fetch_once(exchange, request, deadline);
-  if (fetched || fetched.error().code() != ErrorCode::kDigestMismatch) co_return fetched;
-  // Perhaps a mirror's: who asks again is led elsewhere.
+  if (fetched || !is_led_elsewhere(target, fetched.error())) co_return fetched;
   co_return co_await fetch_once(exchange, std::move(request), deadline);
 }
 
@@ -256,7 +256,8 @@ net::Task<Result<void>> answer(Exchange& exchange, const Target& target, Resolve
     if (*answered) co_return Result<void>();
   }
   if (co_await answer_from_memory(exchange, target, resolved, digest)) co_return Result<void>();
-  auto manifest = co_await fetch(exchange, content_request(exchange, target, digest, resolved), deadline);
+  auto manifest =
+      co_await fetch(exchange, target, content_request(exchange, target, digest, resolved), deadline);
   if (!manifest) co_return std::unexpected(manifest.error());
   co_await send_manifest(exchange, target, digest, combined(resolved, manifest->how), manifest->media_type,
                          manifest->bytes);

@@ -14,6 +14,13 @@ std::string hops_with_us(Exchange& exchange) {
   return hops + exchange.context().shared.instance;
 }
 
+bool is_led_elsewhere(const Target& target, const Error& error) {
+  if (error.code() == ErrorCode::kDigestMismatch) return true;
+  if (target.registry->mirrors().empty()) return false;
+  const bool is_past_end = error.answer() != nullptr && error.answer()->status == 416;
+  return error.code() == ErrorCode::kProtocol || error.code() == ErrorCode::kShortBody || is_past_end;
+}
+
 upstream::Query make_query(Exchange& exchange, std::shared_ptr<const upstream::Registry> registry,
                            const cache::Scope& scope, metrics::Kind kind, std::string path) {
   exchange.note_upstream_asked();

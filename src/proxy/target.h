@@ -19,6 +19,10 @@ struct Target {
   oci::Reference reference;
 };
 
+/// Whether content that failed so, before a client was told anything, is worth one more try: a mirror that
+/// gave wrong bytes, another size or less than all is not asked then.
+bool is_led_elsewhere(const Target& target, const Error& error);
+
 /// What the request has passed through, and layover itself: the CDN-Loop of what it makes us ask (RFC 8586).
 std::string hops_with_us(Exchange& exchange);
 

@@ -77,6 +77,7 @@ bool has_declined(const Endpoint& mirror, const Query& query) {
 
 /// An equal share of the time that is left for each of `places`, so that the last one gets its turn.
 Deadline share_of(Deadline deadline, std::size_t places) {
+  if (places == 1) return deadline;
   const auto now = Deadline::Clock::now();
   const auto left = deadline.instant() - now;
   return Deadline::at(now + left / static_cast<Deadline::Clock::rep>(places));
@@ -147,30 +148,39 @@ net::Task<Result<Response>> Client::send(Query query, Deadline deadline) {
     if (query.prefetch && response.error().code() == ErrorCode::kCancelled) co_return response;
     troubles += fmt::format("{}; ", response.error().describe());
   }
-  auto response = co_await ask_own(query, deadline);
+  if (query.has_fallback) passed_over.clear();  // that is better than to ask them after all
+  auto response = co_await ask_own(query, share_of(deadline, passed_over.size() + 1));
   if (response || response.error().is_refusal()) co_return response;
-  if (!query.has_fallback) {
-    // Nobody else is left: perhaps one of those is up again.
-    for (std::size_t i = 0; i < passed_over.size() && !deadline.has_passed(); ++i) {
-      auto late = co_await ask_mirror(passed_over[i], query, share_of(deadline, passed_over.size() - i));
-      if (late) co_return late;
-      troubles += fmt::format("{}; ", late.error().describe());
-    }
+  // Nobody else is left: perhaps one of those is up again.
+  for (std::size_t i = 0; i < passed_over.size() && !deadline.has_passed(); ++i) {
+    auto late = co_await ask_mirror(passed_over[i], query, share_of(deadline, passed_over.size() - i));
+    if (late) co_return late;
+    troubles += fmt::format("{}; ", late.error().describe());
   }
   if (troubles.empty()) co_return response;
   co_return std::unexpected(response.error().within(fmt::format("{}and then", troubles)));
 }
 
 net::Task<Result<Client::Whole>> Client::fetch(Query query, Bytes limit, Check check, Deadline deadline) {
+  Retries retries;
   for (;;) {
     auto response = co_await send(query, deadline);
     if (!response) co_return std::unexpected(response.error());
     const auto endpoint = response->endpoint();
     auto whole = co_await read_checked(std::move(*response), limit, check, deadline);
-    if (whole || !endpoint->is_mirror()) co_return whole;
-    log_debug("{}: {}", endpoint->name(), whole.error().describe());
-    note_break(*endpoint, whole.error());
-    endpoint->health().note_wrong(wrong_key(query));
+    if (whole) co_return whole;
+    if (endpoint->is_mirror()) {
+      log_debug("{}: {}", endpoint->name(), whole.error().describe());
+      if (is_down(whole.error())) {
+        note_break(*endpoint, whole.error());
+      } else {
+        endpoint->health().note_wrong(wrong_key(query));
+      }
+      continue;
+    }
+    const auto pause = query.has_fallback ? std::nullopt : retries.pause_after(whole.error(), deadline);
+    if (!pause) co_return whole;
+    co_await net::sleep_until(Deadline::after(*pause));
   }
 }
 

@@ -38,7 +38,7 @@ class Client {
   using Check = std::function<Result<void>(const net::ResponseInfo& info, const std::string& body)>;
 
   /// The same with the whole body, of up to `limit`: what breaks off at a mirror, or what `check` refuses, is
-  /// asked for at the next place as well.
+  /// asked for at the next place as well; what breaks off at the last one is tried again like a request.
   net::Task<Result<Whole>> fetch(Query query, Bytes limit, Check check, Deadline deadline);
 
   /// An answer's body broke off: a mirror that does this is passed over for a while.

@@ -76,10 +76,12 @@ bool has_evidence(const net::ResponseInfo& info) {
   return info.content_length || oci::Digest::parse(info.headers.get("docker-content-digest").value_or(""));
 }
 
-/// A registry that may have no answer to a HEAD, and one to a GET.
+/// A registry that may have no answer to a HEAD, and one to a GET. Where a redirect's target refused, its
+/// address may be signed for a GET alone.
 bool may_lack_head(const Error& error) {
   const UpstreamAnswer* answer = error.answer();
-  return answer != nullptr && (answer->status == 404 || answer->status == 405 || answer->status == 501);
+  if (answer == nullptr) return error.code() == ErrorCode::kStatus;
+  return answer->status == 400 || answer->status == 404 || answer->status == 405 || answer->status == 501;
 }
 
 class ContentStream final : public cache::SourceStream {
@@ -88,8 +90,8 @@ class ContentStream final : public cache::SourceStream {
       : response_(std::move(response)), head_(std::move(head)) {}
 
   const cache::SourceHead& head() const override { return head_; }
-  net::Task<Result<std::size_t>> read(std::span<std::byte> into) override {
-    auto n = co_await response_.read(into);
+  net::Task<Result<std::size_t>> read(std::span<std::byte> into, Deadline deadline) override {
+    auto n = co_await response_.read(into, deadline);
     if (!n) Client::note_break(*response_.endpoint(), n.error());
     co_return n;
   }
@@ -151,16 +153,14 @@ class ContentSource final : public cache::Source {
   }
 
   bool blame() override {
-    bool is_own_to_blame = false;
+    bool had_mirror_part = false;
     for (const auto& giver : givers_) {
-      if (giver->is_mirror()) {
-        giver->health().note_wrong(query_.path);
-      } else {
-        is_own_to_blame = true;
-      }
+      if (!giver->is_mirror()) continue;
+      had_mirror_part = true;
+      giver->health().note_wrong(query_.path);
     }
     givers_.clear();
-    return is_own_to_blame;
+    return !had_mirror_part;
   }
 
  private:

@@ -48,7 +48,9 @@ net::Task<Error> refusal(const Endpoint& endpoint, Response& response, std::stri
   UpstreamAnswer answer{.status = info.status,
                         .content_type = std::string(info.headers.get("content-type").value_or("")),
                         .body = {},
-                        .retry_after = std::string(info.headers.get("retry-after").value_or(""))};
+                        .retry_after = {}};
+  const auto retry_after = info.headers.get("retry-after").value_or("");
+  if (parse_retry_after(retry_after, Clock::system().wall_now())) answer.retry_after = retry_after;
   const auto limit = earlier(deadline, Deadline::after(kErrorBodyTime));
   auto body = co_await response.read_all(kMaxErrorBody, limit);
   if (body) answer.body = std::move(*body);
@@ -196,7 +198,11 @@ net::Task<Result<Response>> EndpointClient::ask(Target endpoint, Query query, De
       shown.value = std::move(*renewed);
       if (is_worth_showing) continue;
     }
-    count_trouble(metrics_, *endpoint, error);
+    if (status < 400) {
+      count_nonsense(*endpoint);
+    } else {
+      count_trouble(metrics_, *endpoint, error);
+    }
     co_return std::unexpected(error);
   }
 }
@@ -247,10 +253,15 @@ net::Task<Result<Response>> EndpointClient::send_with(Target endpoint, const Que
                         fmt::format("{} redirects without saying where to", url.authority()));
     }
     auto next = net::resolve(url, *location);
-    if (!next)
+    if (!next) {
+      count_nonsense(*endpoint);
       co_return std::unexpected(next.error().within(url.authority() + " redirects to no usable address"));
+    }
     auto allowed = endpoint->policy().may_follow(url, *next);
-    if (!allowed) co_return std::unexpected(allowed.error());
+    if (!allowed) {
+      count_nonsense(*endpoint);
+      co_return std::unexpected(allowed.error());
+    }
     co_await response->discard_rest(deadline);
     url = std::move(*next);
   }
@@ -310,10 +321,16 @@ net::Task<Result<Authorization>> EndpointClient::fetch_token(Target endpoint, co
                 {.service = challenge.service,
                  .scope = challenge.scope.empty() ? pull_scope(query.repository.str()) : challenge.scope,
                  .account = login ? login->username : std::string()});
-  if (!realm) co_return std::unexpected(realm.error());
+  if (!realm) {
+    count_nonsense(*endpoint);
+    co_return std::unexpected(realm.error());
+  }
   auto allowed = endpoint->policy().may_follow(endpoint->url(), *realm);
   if (allowed && login) allowed = endpoint->policy().may_send_credentials(*realm);
-  if (!allowed) co_return std::unexpected(allowed.error());
+  if (!allowed) {
+    count_nonsense(*endpoint);
+    co_return std::unexpected(allowed.error());
+  }
 
   const auto asked_at = Deadline::Clock::now();
   RequestSpec spec{.url = *realm,
@@ -334,7 +351,10 @@ net::Task<Result<Authorization>> EndpointClient::fetch_token(Target endpoint, co
   auto body = co_await response->read_all(kMaxTokenResponse, deadline);
   if (!body) co_return std::unexpected(body.error());
   auto token = parse_token_response(*body);
-  if (!token) co_return std::unexpected(token.error());
+  if (!token) {
+    count_nonsense(*endpoint);
+    co_return std::unexpected(token.error());
+  }
   const auto early = std::min<std::chrono::milliseconds>(kRenewEarly, token->lifetime / 10);
   co_return Authorization{.value = "Bearer " + token->value,
                           .renew_at = Deadline::at(asked_at + token->lifetime - early)};

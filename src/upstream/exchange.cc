@@ -47,6 +47,13 @@ void note_ratelimit(const net::ResponseInfo& info, metrics::RegistryLabel regist
   if (requests) metrics.note_ratelimit_remaining(registry, *requests);
 }
 
+/// A body that stalls leaves time for asking again.
+Deadline half_of(Deadline deadline) {
+  if (deadline.is_never()) return deadline;
+  const auto now = Deadline::Clock::now();
+  return Deadline::at(now + (deadline.instant() - now) / 2);
+}
+
 net::Task<Result<net::ResponseInfo>> ask(net::ClientConnection& connection, std::string head, bool is_head,
                                          Deadline deadline) {
   auto sent = co_await connection.send(std::move(head), is_head, deadline);
@@ -78,8 +85,14 @@ net::Task<Result<Response>> exchange(ConnectionPool& pool, std::shared_ptr<const
       co_return Response(pool, std::move(*lease), std::move(*info), spec, endpoint, metrics, started);
     }
     error = info.error();
-    const bool was_stale = lease->is_reused() && lease->connection().ended_before_answer() &&
-                           (error->code() == ErrorCode::kReset || error->code() == ErrorCode::kClosed);
+    if (!lease->is_reused()) break;
+    const bool has_begun = !lease->connection().ended_before_answer();
+    // A connection may have died without a word, and those that waited with it.
+    if (!has_begun && error->code() == ErrorCode::kTimeout) pool.close_idle_of(lease->key());
+    // What makes no sense may be the late end of an earlier answer.
+    const bool was_stale = has_begun
+                               ? error->code() == ErrorCode::kProtocol
+                               : error->code() == ErrorCode::kReset || error->code() == ErrorCode::kClosed;
     if (!was_stale) break;
   }
   // Our own limits say nothing of the registry.
@@ -121,8 +134,9 @@ net::Task<Result<std::size_t>> Response::read(std::span<std::byte> into, Deadlin
   const auto limit = earlier(deadline, Deadline::after(endpoint_->times().idle_timeout));
   auto n = co_await lease_->connection().read_body(into, limit);
   note_read(n);
-  if (!n) metrics_->upstream_errors(endpoint_->label(), metrics::reason_of(n.error())).add();
-  co_return n;
+  if (n) co_return n;
+  metrics_->upstream_errors(endpoint_->label(), metrics::reason_of(n.error())).add();
+  co_return std::unexpected(n.error().within(fmt::format("{} broke off", endpoint_->name())));
 }
 
 void Response::note_read(const Result<std::size_t>& n) {
@@ -147,7 +161,7 @@ net::Task<Result<std::string>> Response::read_all(Bytes limit, Deadline deadline
   std::string body;
   std::vector<std::byte> chunk(std::size_t{16} << 10);
   for (;;) {
-    auto n = co_await read(chunk, deadline);
+    auto n = co_await read(chunk, half_of(deadline));
     if (!n) co_return std::unexpected(n.error());
     if (*n == 0) co_return body;
     body.append(reinterpret_cast<const char*>(chunk.data()), *n);

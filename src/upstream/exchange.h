@@ -54,7 +54,8 @@ class Response {
   net::Task<Result<std::size_t>> read(std::span<std::byte> into, Deadline deadline = Deadline::never());
   /// Whether read() has something to give by `deadline`.
   net::Task<bool> has_more_by(Deadline deadline) { return lease_->connection().has_body_by(deadline); }
-  /// The rest of the body by `deadline`, at most `limit` bytes: kTooLarge where there is more.
+  /// The rest of the body by `deadline`, at most `limit` bytes: kTooLarge where there is more. No byte may
+  /// take more than half of the time that is left.
   net::Task<Result<std::string>> read_all(Bytes limit, Deadline deadline);
   /// Lets go of the connection: reads a small rest of the body away, so that it can be used again; what is
   /// large or slow is left, and the connection closed. Only info() and url() are of use then.

@@ -66,6 +66,8 @@ class ConnectionPool {
                                 std::shared_ptr<cache::Prefetch> prefetch, Deadline deadline);
   /// Keeps the connection for later if it may be reused.
   void give_back(Lease lease);
+  /// Closes what is idle with this key.
+  void close_idle_of(const std::string& key) { idle_.erase(key); }
   /// Closes what has been idle for long. Called every now and then.
   void close_idle();
 

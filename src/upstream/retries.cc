@@ -17,6 +17,7 @@ unsigned most_tries(const Error& error) {
   switch (error.code()) {
     case ErrorCode::kConnect:
     case ErrorCode::kReset:
+    case ErrorCode::kShortBody:
     case ErrorCode::kClosed: return kPauses.size();
     // Each of these has taken its time, or is an answer.
     case ErrorCode::kDns:

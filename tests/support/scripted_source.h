@@ -161,12 +161,12 @@ class ScriptedContent::ScriptedStream final : public cache::SourceStream {
   }
 
   const cache::SourceHead& head() const override { return head_; }
-  net::Task<Result<std::size_t>> read(std::span<std::byte> into) override {
+  net::Task<Result<std::size_t>> read(std::span<std::byte> into, Deadline deadline) override {
     for (;;) {
       const auto seen = content_->changed_->version();
       if (auto now = read_now(into)) co_return std::move(*now);
-      auto changed = co_await content_->changed_->changed(seen, Deadline::never());
-      (void)changed;
+      auto changed = co_await content_->changed_->changed(seen, deadline);
+      if (!changed) co_return failure(ErrorCode::kTimeout, ErrorSource::kUpstream, "upstream stalls");
     }
   }
   net::Task<bool> has_more_by(Deadline deadline) override {

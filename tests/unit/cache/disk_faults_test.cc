@@ -62,9 +62,9 @@ class SocketSource final : public cache::Source {
           connection_(net::Socket(*net::Loop::current(), std::move(source.fd_)), ErrorSource::kUpstream) {}
 
     const cache::SourceHead& head() const override { return source_.head_; }
-    net::Task<Result<std::size_t>> read(std::span<std::byte> into) override {
+    net::Task<Result<std::size_t>> read(std::span<std::byte> into, Deadline deadline) override {
       ++source_.reads_;
-      return connection_.read(into, Deadline::never());
+      return connection_.read(into, deadline);
     }
 
    private:
