@@ -19,6 +19,9 @@ std::unexpected<Error> late(const FillState& fill) {
                  fill.key().registry.str() + " did not deliver in time");
 }
 
+/// One reads on where a download's file ends; several parts that were asked for before that may need more.
+constexpr unsigned kMostStreams = 16;
+
 template <typename Enough>
 net::Task<Result<FillView>> wait_until(FillState& fill, Deadline deadline, Enough is_enough) {
   for (;;) {
@@ -131,7 +134,13 @@ net::Task<Result<ByteRange>> Reader::next_uncached(std::uint64_t offset, std::ui
   in_memory_ = {};
   const ByteRange wanted{.begin = offset, .end = end};
   if (own_ && !own_->is_at(wanted)) own_.reset();
-  if (!own_) own_ = std::make_unique<UncachedStream>(*own_way_, fill_, wanted);
+  if (!own_) {
+    if (++streams_ > kMostStreams) {
+      co_return failure(ErrorCode::kOverloaded, ErrorSource::kSelf,
+                        "so many parts of what the cache could not store cost upstream too much");
+    }
+    own_ = std::make_unique<UncachedStream>(*own_way_, fill_, wanted);
+  }
   auto bytes = co_await own_->next();
   if (!bytes) co_return std::unexpected(bytes.error());
   in_memory_ = bytes->first(std::min<std::uint64_t>(bytes->size(), end - offset));

@@ -44,6 +44,8 @@ class Reader {
   net::Task<Result<void>> wait_until_verified(Deadline deadline);
   /// The content, where wait_until_verified() has taken it into memory; otherwise null.
   const std::string* whole() const { return whole_ ? &*whole_ : nullptr; }
+  /// Some of what it gives comes from upstream for it alone.
+  bool is_on_its_own() const { return fill_ && fill_->view().uncached; }
   /// Nothing of what it gives is or will be in the cache.
   bool is_bypassing() const;
   /// Nothing while the size is unknown.
@@ -69,6 +71,7 @@ class Reader {
   std::optional<metrics::Gauge> readers_;
   std::optional<OwnWay> own_way_;
   std::unique_ptr<UncachedStream> own_;  // once the fill has ended as uncached
+  unsigned streams_ = 0;                 // of its own, that it has had
   std::span<const std::byte> in_memory_;
   std::optional<std::string> whole_;
 };

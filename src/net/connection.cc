@@ -2,7 +2,9 @@
 // OpenSSL wants an event, never wait while it has bytes pending.
 #include "net/connection.h"
 
+#include <linux/sockios.h>
 #include <openssl/err.h>
+#include <sys/ioctl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -59,6 +61,24 @@ Task<Result<void>> Connection::wait_writable(Deadline deadline) {
   auto ready = co_await socket_.writable(deadline);
   if (!ready) co_return std::unexpected(ready.error().with_source(peer_));
   co_return ready;
+}
+
+// The socket is writable again only when a good part of its buffer is free, for which a slow peer may need
+// longer: as long as it takes anything, it is waited for.
+Task<Result<void>> Connection::wait_for_room(std::chrono::milliseconds patience) {
+  int queued = unsent();
+  for (;;) {
+    auto ready = co_await wait_writable(Deadline::after(patience));
+    if (ready) co_return ready;
+    const int left = unsent();
+    if (left >= queued) co_return ready;
+    queued = left;
+  }
+}
+
+int Connection::unsent() const {
+  int bytes = 0;
+  return ::ioctl(socket_.fd(), SIOCOUTQ, &bytes) == 0 ? bytes : 0;
 }
 
 Task<Result<void>> Connection::wait_for(TlsNeed need, Deadline deadline) {
@@ -152,7 +172,7 @@ Task<Result<void>> Connection::write(std::string_view data, std::chrono::millise
     if (!n) co_return std::unexpected(n.error());
     data.remove_prefix(*n);
     if (data.empty()) break;
-    auto ready = co_await wait_writable(Deadline::after(patience));
+    auto ready = co_await wait_for_room(patience);
     if (!ready) co_return std::unexpected(ready.error());
   }
   co_return Result<void>{};
@@ -193,7 +213,7 @@ Task<Result<void>> Connection::send_file(int fd, ByteRange range, std::chrono::m
     }
     if (range.empty()) break;
     if (n < 0 || static_cast<std::size_t>(n) < wanted) {
-      auto ready = co_await wait_writable(Deadline::after(patience));
+      auto ready = co_await wait_for_room(patience);
       if (!ready) co_return std::unexpected(ready.error());
       turn_end_ = Deadline::Clock::now() + kTurnBudget;
     } else if (Deadline::Clock::now() >= turn_end_) {
@@ -207,14 +227,21 @@ Task<Result<void>> Connection::send_file(int fd, ByteRange range, std::chrono::m
 Task<void> Connection::close_orderly(Deadline deadline) {
   if (ssl_) SSL_shutdown(ssl_.get());
   ::shutdown(socket_.fd(), SHUT_WR);
-  std::vector<std::byte> discarded(std::size_t{16} << 10);
   for (std::size_t total = 0; total < kLingerBytes;) {
-    auto n = co_await read(discarded, deadline);
-    if (!n || *n == 0) break;
-    total += *n;
+    auto ready = co_await wait_readable(deadline);
+    const std::size_t n = ready ? discard_now() : 0;
+    if (n == 0) break;
+    total += n;
   }
   ssl_.reset();
   socket_.close();
+}
+
+// By way of the stack: thousands of connections may end at once.
+std::size_t Connection::discard_now() const {
+  std::array<std::byte, 8192> discarded;  // NOLINT(*-member-init): filled by recv
+  const ssize_t n = ::recv(socket_.fd(), discarded.data(), discarded.size(), 0);
+  return n > 0 ? static_cast<std::size_t>(n) : 0;
 }
 
 bool Connection::is_quiet() const {

@@ -45,7 +45,7 @@ class Connection {
   /// Sends what the socket takes at once of `head` and then `body`; the number of bytes. Plain
   /// connections only; with `more`, the kernel may hold the bytes back for what follows.
   Result<std::size_t> write_now(std::string_view head, std::string_view body, bool more);
-  /// Sends all of `data`, which must stay valid. Each wait for the peer may take `patience`.
+  /// Sends all of `data`, which must stay valid. The peer must take something every `patience`.
   Task<Result<void>> write(std::string_view data, std::chrono::milliseconds patience);
   /// Sends `range` of the file `fd`, which holds it, as sendfile(2) does; `progress`, if not null, is
   /// raised by what was sent, also when it fails. Plain connections only.
@@ -69,6 +69,11 @@ class Connection {
   Task<Result<std::size_t>> read_tls(std::span<std::byte> into, Deadline deadline);
   Task<Result<void>> write_tls(std::string_view data, std::chrono::milliseconds patience);
   Task<Result<void>> wait_writable(Deadline deadline);
+  Task<Result<void>> wait_for_room(std::chrono::milliseconds patience);
+  /// Bytes that the peer has not acknowledged.
+  int unsent() const;
+  /// How many bytes were there to be thrown away; 0 at the end.
+  std::size_t discard_now() const;
   std::unexpected<Error> broken(int system_errno, std::string_view what) const;
 
   Socket socket_;

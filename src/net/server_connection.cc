@@ -46,14 +46,16 @@ Task<std::expected<const HttpRequest*, RequestFault>> ServerConnection::read_req
     if (!ready) {
       co_return std::unexpected(RequestFault{.status = 408, .message = "the request did not arrive in time"});
     }
-    if (!has_begun) request_due_ = Deadline::after(limits_.header_timeout);
-    has_begun = true;
     auto more = read_more();
     if (!more) {
       if (more.error().status == kNobodyThere) co_return nullptr;
       co_return std::unexpected(more.error());
     }
     progress = *more;
+    // An empty line is none of a request's (RFC 9112 2.2).
+    const bool begins = !has_begun && (!parser_.is_empty() || progress != RequestParser::Progress::kNeedHead);
+    if (begins) request_due_ = Deadline::after(limits_.header_timeout);
+    has_begun = has_begun || begins;
   }
   is_first_ = false;
   if (!parser_.request().keep_alive) may_reuse_ = false;

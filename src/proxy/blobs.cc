@@ -125,6 +125,9 @@ net::Task<void> send_sized(Exchange& exchange, const oci::Digest& digest, metric
     co_await send_unsatisfiable(exchange, digest, how, size);
     co_return;
   }
+  // Each part could cost a request upstream, and some of those the whole content: all of it costs less.
+  if (part.kind == net::ResolvedRange::Kind::kParts && reader.is_on_its_own())
+    part = {.kind = net::ResolvedRange::Kind::kWhole, .range = {.begin = 0, .end = size}};
   if (part.kind == net::ResolvedRange::Kind::kParts) {
     Multipart multipart(std::move(part.parts), size, kBlobType, Random::system());
     co_await send_multipart(exchange, digest, how, reader, std::move(multipart));
@@ -165,22 +168,15 @@ bool must_verify_first(const net::HttpRequest& request, std::optional<Bytes> siz
 net::Task<Result<void>> answer(Exchange& exchange, const Target& target, Deadline deadline) {
   const oci::Digest digest = *target.reference.digest();
   exchange.context().prefetcher.note_blob(exchange, target, digest);
-  const bool is_new_to_client = !is_known_to_client(exchange.request(), digest);
-  if (is_new_to_client) {
-    // Most requests for small content end here, without any task that could wait.
-    const auto small = exchange.context().cache.use_small(target.scope, digest, cache::ContentKind::kBlob,
-                                                          target.registry->settings().times);
-    if (small) {
-      co_await send_from_memory(exchange, digest, metrics::CacheResult::kHit, *small->bytes());
-      co_return Result<void>{};
-    }
+  // Most requests for small content end here, without any task that could wait.
+  const auto small = exchange.context().cache.use_small(target.scope, digest, cache::ContentKind::kBlob,
+                                                        target.registry->settings().times);
+  if (small) {
+    co_await send_from_memory(exchange, digest, metrics::CacheResult::kHit, *small->bytes());
+    co_return Result<void>{};
   }
   auto opened = co_await exchange.context().cache.open(content_request(exchange, target), deadline);
   if (!opened) co_return std::unexpected(opened.error());
-  if (!is_new_to_client) {
-    co_await send_not_modified(exchange, digest, opened->how);
-    co_return Result<void>{};
-  }
   if (opened->small) {
     co_await send_from_memory(exchange, digest, opened->how, *opened->small->bytes());
     co_return Result<void>{};
@@ -190,6 +186,8 @@ net::Task<Result<void>> answer(Exchange& exchange, const Target& target, Deadlin
     auto verified = co_await reader.wait_until_verified(reader.size() ? deadline : Deadline::never());
     if (!verified) co_return std::unexpected(verified.error());
     if (const std::string* whole = reader.whole()) {
+      auto held = exchange.hold_in_memory(Bytes{whole->size()});
+      if (!held) co_return held;
       co_await send_from_memory(exchange, digest, metrics::CacheResult::kBypass, *whole);
       co_return Result<void>{};
     }
@@ -207,7 +205,8 @@ net::Task<Result<void>> answer(Exchange& exchange, const Target& target, Deadlin
 
 net::Task<void> serve_blob(Exchange& exchange, Target target) {
   const auto deadline = Deadline::after(target.registry->settings().times.first_byte_budget);
-  if (exchange.is_head()) {
+  // Who has it needs no more than to be told that it may be read.
+  if (exchange.is_head() || is_known_to_client(exchange.request(), *target.reference.digest())) {
     co_await describe_blob(exchange, target, deadline);
     co_return;
   }

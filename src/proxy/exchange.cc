@@ -113,6 +113,17 @@ void Exchange::note_first_byte() {
   if (!record_.time_to_first_byte) record_.time_to_first_byte = Deadline::Clock::now() - started_;
 }
 
+Result<void> Exchange::hold_in_memory(Bytes size) {
+  if (size <= AnswerMemory::kSmall) return {};
+  auto share = context_.shared.answers.take(size);
+  if (!share) {
+    return failure(ErrorCode::kOverloaded, ErrorSource::kSelf,
+                   "answers that wait for their clients take all the memory that there is for them");
+  }
+  held_.emplace(std::move(*share));
+  return {};
+}
+
 net::Task<void> Exchange::send(net::ResponseHead head, std::string_view body) {
   head.add("Content-Length", body.size());
   connection_.add_persistence(head);
@@ -158,9 +169,12 @@ net::Task<Result<void>> Exchange::send_text(std::string_view text, bool more) {
 net::Task<void> Exchange::fail(const Error& error) {
   ErrorAnswer answer = answer_for(error, record_.kind);
   // What a client can act on (404 and the like) is its own affair; the rest is the operator's.
-  if (answer.status >= 500) {
-    log_warning("{} {} {}: {} ({})", answer.status, request_.method, path_of(request_), error.describe(),
-                request_id_);
+  // Where we are short of something ourselves, each request says the same.
+  const auto shortages = error.code() == ErrorCode::kOverloaded ? context_.overloads.count() : 1;
+  if (answer.status >= 500 && shortages) {
+    log_warning("{} {} {}: {} ({}){}", answer.status, request_.method, path_of(request_), error.describe(),
+                request_id_,
+                *shortages > 1 ? fmt::format("; {} requests since the last such line", *shortages) : "");
   }
   return send_error(std::move(answer));
 }

@@ -15,6 +15,7 @@
 #include "metrics/request_log.h"
 #include "net/response_head.h"
 #include "net/server_connection.h"
+#include "proxy/answer_memory.h"
 #include "proxy/error_answer.h"
 #include "proxy/route.h"
 #include "proxy/worker_context.h"
@@ -59,6 +60,9 @@ class Exchange {
   /// The same with X-Cache, and a Warning where it is stale; what is served from here counts as saved.
   net::ResponseHead begin(int status, metrics::CacheResult how);
 
+  /// The answer takes so much memory until this exchange ends: kOverloaded where those of all clients take
+  /// too much already. Once.
+  Result<void> hold_in_memory(Bytes size);
   /// Sends a whole answer: for HEAD, the head with the body's length alone. `body` outlives the task.
   net::Task<void> send(net::ResponseHead head, std::string_view body);
   /// Sends a head whose body, if there is one, follows by send_file or send_text; with `more`, it follows at
@@ -93,6 +97,7 @@ class Exchange {
   std::shared_ptr<const upstream::Registry> registry_;  // null until it is known
   std::optional<Route> route_;
   metrics::RequestRecord record_;
+  std::optional<AnswerMemory::Share> held_;
   bool is_upstream_asked_ = false;
   bool is_early_end_expected_ = false;
   std::optional<metrics::Ending> ending_;

@@ -62,6 +62,9 @@ class MemorySource final : public cache::Source {
   std::string media_type_;
 };
 
+/// Where its type must be read out of a larger manifest, the loop does not wait for that.
+constexpr Bytes kReadHere = 64_KiB;
+
 struct Manifest {
   oci::Digest digest;
   std::string media_type;
@@ -129,6 +132,8 @@ net::Task<Result<Manifest>> fetch_once(Exchange& exchange, cache::ContentRequest
   } else {
     auto verified = co_await opened->reader->wait_until_verified(deadline);
     if (!verified) co_return std::unexpected(verified.error());
+    auto held = exchange.hold_in_memory(opened->reader->size().value_or(Bytes{}));
+    if (!held) co_return std::unexpected(held.error());
     if (const std::string* whole = opened->reader->whole()) {
       manifest.how = CacheResult::kBypass;
       manifest.bytes = *whole;
@@ -139,8 +144,15 @@ net::Task<Result<Manifest>> fetch_once(Exchange& exchange, cache::ContentRequest
       manifest.bytes = std::move(*bytes);
     }
   }
-  manifest.media_type = oci::choose_content_type(opened->media_type, manifest.bytes);
-  co_return manifest;
+  if (Bytes{manifest.bytes.size()} <= kReadHere) {
+    manifest.media_type = oci::choose_content_type(opened->media_type, manifest.bytes);
+    co_return manifest;
+  }
+  co_return co_await net::offload(net::Work::kCompute,
+                                  [manifest = std::move(manifest), told = opened->media_type]() mutable {
+                                    manifest.media_type = oci::choose_content_type(told, manifest.bytes);
+                                    return std::move(manifest);
+                                  });
 }
 
 net::Task<Result<Manifest>> fetch(Exchange& exchange, const Target& target, cache::ContentRequest request,

@@ -133,6 +133,10 @@ net::Task<void> ask_and_tell(WorkerContext& context, ListQuestion question, List
 }
 
 net::Task<void> send(Exchange& exchange, CacheResult how, List list) {
+  if (auto held = exchange.hold_in_memory(Bytes{list->body.size()}); !held) {
+    co_await exchange.fail(held.error());
+    co_return;
+  }
   net::ResponseHead head = exchange.begin(200, how);
   head.add("Content-Type", "application/json");
   if (!list->next.empty()) {

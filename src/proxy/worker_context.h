@@ -5,11 +5,13 @@
 #include <memory>
 #include <string>
 
+#include "base/log_pause.h"
 #include "cache/cache.h"
 #include "metrics/metrics.h"
 #include "metrics/request_log.h"
 #include "net/single_flight.h"
 #include "net/task_group.h"
+#include "proxy/answer_memory.h"
 #include "proxy/configuration.h"
 #include "proxy/pull_table.h"
 #include "proxy/tag_table.h"
@@ -27,6 +29,7 @@ struct Shared {
   /// Questions for lists of tags that are under way, by page.
   net::SingleFlight<std::string, std::shared_ptr<const cache::TagListRecord>> tag_lists{};
   PullTable pulls{};
+  AnswerMemory answers{};
   std::atomic<bool> is_stopping{false};
 };
 
@@ -48,6 +51,8 @@ struct WorkerContext {
   Prefetcher& prefetcher;
   /// For work that the request which started it does not wait for, or not alone.
   net::TaskGroup& background;
+  /// Of the lines that tell of requests which layover itself had no room for.
+  LogPause overloads{};
 };
 
 }  // namespace layover::proxy

@@ -50,10 +50,10 @@ net::Task<Result<Lease>> ConnectionPool::take(std::shared_ptr<const Endpoint> en
     share.emplace(std::move(*taken));
   }
   std::string key = key_of(*endpoint, url);
-  auto& idle = idle_[key];
-  while (!idle.empty() && !fresh) {
-    Idle entry = std::move(idle.back());
-    idle.pop_back();
+  const auto idle = idle_.find(key);
+  while (idle != idle_.end() && !idle->second.empty() && !fresh) {
+    Idle entry = std::move(idle->second.back());
+    idle->second.pop_back();
     if (entry.until.has_passed() || !entry.lease.connection().is_reusable()) continue;
     entry.lease.begin(std::move(share));
     co_return std::move(entry.lease);
@@ -69,7 +69,12 @@ net::Task<Result<Lease>> ConnectionPool::take(std::shared_ptr<const Endpoint> en
                            }
                            return endpoint->policy().may_connect(*ip, endpoint->own_class(), purpose);
                          }};
-  auto connection = co_await net::dial(loop_, std::move(target), endpoint->times().connect_timeout, deadline);
+  auto connection = co_await net::dial(loop_, target, endpoint->times().connect_timeout, deadline);
+  if (!connection && connection.error().code() == ErrorCode::kOverloaded && has_idle()) {
+    // Out of descriptors: what others keep for later is of more use now.
+    idle_.clear();
+    connection = co_await net::dial(loop_, std::move(target), endpoint->times().connect_timeout, deadline);
+  }
   if (!connection) {
     co_return std::unexpected(
         connection.error().within(fmt::format("{} cannot be reached", url.authority())));
@@ -83,6 +88,10 @@ net::Task<Result<Lease>> ConnectionPool::take(std::shared_ptr<const Endpoint> en
               std::move(key));
   lease.begin(std::move(share));
   co_return lease;
+}
+
+bool ConnectionPool::has_idle() const {
+  return std::ranges::any_of(idle_, [](const auto& entry) { return !entry.second.empty(); });
 }
 
 void ConnectionPool::give_back(Lease lease) {

@@ -72,6 +72,8 @@ class ConnectionPool {
   void close_idle();
 
  private:
+  bool has_idle() const;
+
   struct Idle {
     Lease lease;
     Deadline until;

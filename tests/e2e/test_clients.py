@@ -93,13 +93,14 @@ def test_readers_that_take_nothing_are_ended_by_send_timeout(start_layover, site
     assert "broken off" not in layover.output()
 
 
-def test_a_slow_reader_that_takes_something_is_not_ended(start_layover, site_a, open_upstream, blob):
+@pytest.mark.parametrize("piece", [1 << 20, 20 << 10])
+def test_a_slow_reader_that_takes_something_is_not_ended(piece, start_layover, site_a, open_upstream, blob):
     path, content = blob
     layover = start_layover({site_a.name: site_a.settings(open_upstream)}, {"limits": {"send_timeout": "1s"}})
     slow = http_client.OpenDownload(layover.url(site_a.name, path))
     began, received = time.monotonic(), b""
-    while time.monotonic() - began < 3:
-        received += slow.read_exactly(1 << 20)
+    while time.monotonic() - began < 4:
+        received += slow.read_exactly(piece)
         time.sleep(0.1)
     assert received + slow.read_rest() == content
     slow.close()

@@ -177,4 +177,13 @@ TEST_CASE("a blob over max_object is passed on in one request upstream, the next
   CHECK(disk_errors(site.proxy) == 0);
   CHECK(site.proxy.metric("layover_cache_degraded") == 0);
   CHECK(site.proxy.metric(R"(layover_saved_bytes_total{registry="r.test"})") == 0);
+
+  // A request upstream for each part, and for some of them the whole blob, would cost more than all of it.
+  site.upstream.forget_requests();
+  std::string range = "bytes=-1";
+  for (int i = 2; i <= 1000; ++i) range += ",-" + std::to_string(i);
+  const HttpAnswer parts = site.proxy.get(path, {{"Range", range}});
+  CHECK(parts.status == 200);
+  CHECK((parts.body == bytes));
+  CHECK(site.upstream.requests().size() == 1);
 }

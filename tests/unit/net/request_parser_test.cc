@@ -121,6 +121,19 @@ TEST_CASE("pipelined requests come out one by one, in order") {
 }
 
 // Found by fuzzing.
+TEST_CASE("a Host that is none, and a request line with more than its two spaces, are refused") {
+  for (const char* host : {"a b", "user@h", "h/x", "h\\x", "<h>", "h\x80"}) {
+    INFO(host);
+    CHECK(read_every_way(fmt::format("GET /v2/ HTTP/1.1\r\nHost: {}\r\n\r\n", host)).fault == 400);
+  }
+  for (const char* host : {"", "h", "h:5000", "[::1]:5000", "10.0.0.1", "a_b.example"}) {
+    INFO(host);
+    CHECK(read_every_way(fmt::format("GET /v2/ HTTP/1.1\r\nHost: {}\r\n\r\n", host)).requests.size() == 1);
+  }
+  CHECK(read_every_way("GET  /v2/ HTTP/1.1\r\nHost: h\r\n\r\n").fault == 400);
+  CHECK(read_every_way("GET /v2/  HTTP/1.1\r\nHost: h\r\n\r\n").fault == 400);
+}
+
 TEST_CASE("a target with a control character is refused") {
   CHECK(read_every_way("GET /v2/\ta HTTP/1.1\r\nHost: h\r\n\r\n").fault == 400);
   CHECK(read_every_way("GET /v2/\x0c HTTP/1.1\r\nHost: h\r\n\r\n").fault == 400);

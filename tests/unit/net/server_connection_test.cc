@@ -215,7 +215,16 @@ TEST_CASE("empty lines before a request give it no more time") {
   CHECK(pair.has_ended());
   pair.end();
   CHECK(loop.run_until([&] { return !log.empty(); }));
-  CHECK(log == Log{"fault 408"});
+  CHECK(log == Log{"end"});  // no request has begun
+}
+
+TEST_CASE("an empty line between requests is no request that does not come") {
+  TestLoop loop;
+  SocketPair pair;
+  ServerLimits limits = with_header_timeout(milliseconds(20));
+  limits.keep_alive = milliseconds(100);
+  pair.send(get("/1") + "\r\n");
+  CHECK(serve_silent(loop, pair, limits) == Log{"GET /1", "end"});
 }
 
 TEST_CASE("an idle connection ends quietly after keep_alive") {
