@@ -48,10 +48,14 @@ Result<bool> Index::check_some(IndexWalk& walk) const {
   if (code == MDB_SUCCESS) {
     code = mdb_cursor_get(cursor.get(), &key, &value, walk.next.empty() ? MDB_FIRST : MDB_SET_RANGE);
   }
+  // Keys come in their order, or else the walk might never end: pages can be linked in a circle.
+  if (code == MDB_SUCCESS && to_view(key) < walk.next) code = MDB_CORRUPTED;
   for (unsigned i = 0; i < kRecordsAtOnce && code == MDB_SUCCESS; ++i) {
     ++walk.records;
     if (!is_sound(to_view(key), to_view(value))) ++walk.unsound;
+    const std::string_view passed = to_view(key);
     code = mdb_cursor_get(cursor.get(), &key, &value, MDB_NEXT);
+    if (code == MDB_SUCCESS && to_view(key) <= passed) code = MDB_CORRUPTED;
   }
   if (code == MDB_SUCCESS) {
     walk.next = to_view(key);

@@ -6,13 +6,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <filesystem>
 
 #include <fmt/format.h>
 
 #include "base/log.h"
 #include "base/unique_fd.h"
+#include "cache/meta_pages.h"
 
 namespace layover::cache {
 
@@ -43,7 +46,7 @@ Result<void> prepare_folder(const std::string& path) {
   if (std::filesystem::exists(data_status) && !std::filesystem::is_regular_file(data_status)) {
     return corrupt(data + " is no file");
   }
-  return {};
+  return check_meta_pages(data);
 }
 
 /// The cache directory has one owner, so whatever another process has left in the lock file means nothing.
@@ -58,12 +61,20 @@ Result<void> prepare_lock(const std::string& file, unsigned readers) {
   return {};
 }
 
+std::uint64_t pages_in_bytes(MDB_env* environment) {
+  MDB_envinfo info{};
+  MDB_stat stat{};
+  mdb_env_info(environment, &info);
+  mdb_env_stat(environment, &stat);
+  return (info.me_last_pgno + 1) * stat.ms_psize;
+}
+
 /// Pages that are missing read as zeros then, which LMDB mostly takes for damage rather than dies of.
 void complete(MDB_env* environment, const std::string& path) {
   mdb_filehandle_t fd = -1;
   struct stat status{};
   if (mdb_env_get_fd(environment, &fd) != MDB_SUCCESS || ::fstat(fd, &status) != 0) return;
-  const auto wanted = static_cast<off_t>(used_by(environment).count);
+  const auto wanted = static_cast<off_t>(pages_in_bytes(environment));
   if (status.st_size >= wanted) return;
   log_warning("{}/data.mdb has {} bytes where it should have {}: it may have been cut off", path,
               status.st_size, wanted);
@@ -94,12 +105,13 @@ Result<EnvironmentPointer> open_environment(const std::string& path, unsigned re
   return std::unexpected(lmdb_error(code, "opening the index in " + path));
 }
 
+// What a damaged page claims must not look like space that is used.
 Bytes used_by(MDB_env* environment) {
-  MDB_envinfo info{};
-  MDB_stat stat{};
-  mdb_env_info(environment, &info);
-  mdb_env_stat(environment, &stat);
-  return Bytes{(info.me_last_pgno + 1) * stat.ms_psize};
+  const std::uint64_t used = pages_in_bytes(environment);
+  mdb_filehandle_t fd = -1;
+  struct stat status{};
+  if (mdb_env_get_fd(environment, &fd) != MDB_SUCCESS || ::fstat(fd, &status) != 0) return Bytes{used};
+  return Bytes{std::min(used, static_cast<std::uint64_t>(status.st_size))};
 }
 
 }  // namespace layover::cache

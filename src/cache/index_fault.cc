@@ -14,7 +14,7 @@ namespace layover::cache {
 
 namespace {
 
-constexpr std::array<int, 3> kFaults{SIGBUS, SIGSEGV, SIGABRT};
+constexpr std::array<int, 4> kFaults{SIGBUS, SIGSEGV, SIGABRT, SIGFPE};
 
 // NOLINTBEGIN(cppcoreguidelines-avoid-non-const-global-variables): a signal handler sees nothing else
 thread_local const char* marker_of_thread = nullptr;

@@ -15,11 +15,12 @@ Error lmdb_error(int code, std::string_view what) {
 }
 
 // Keys and values are ours, so what LMDB finds wrong with their sizes or with the depth of the tree is damage
-// too; and so is a bad transaction, where nothing in it has failed before: it says so of a damaged root.
+// too. No other process makes the file larger than our map. And so is a bad transaction, where nothing in it
+// has failed before: it says so of a damaged root.
 bool is_damage(int code) {
   return code == MDB_CORRUPTED || code == MDB_PAGE_NOTFOUND || code == MDB_INVALID ||
          code == MDB_VERSION_MISMATCH || code == MDB_INCOMPATIBLE || code == MDB_CURSOR_FULL ||
-         code == MDB_BAD_VALSIZE || code == MDB_BAD_TXN;
+         code == MDB_BAD_VALSIZE || code == MDB_BAD_TXN || code == MDB_MAP_RESIZED;
 }
 
 MDB_val to_val(std::string_view text) {
