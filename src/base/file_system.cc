@@ -42,7 +42,8 @@ class SystemFileSystem final : public FileSystem {
  public:
   Result<UniqueFd> open(const std::string& path, int flags, mode_t mode) override {
     for (;;) {
-      const int fd = ::open(path.c_str(), flags | O_CLOEXEC, mode);
+      // O_NONBLOCK: what lies in a file's place, such as a pipe, must not be waited for.
+      const int fd = ::open(path.c_str(), flags | O_CLOEXEC | O_NONBLOCK, mode);
       if (fd >= 0) return UniqueFd(fd);
       if (errno != EINTR) return disk_failure(errno, fmt::format("opening {}", path));
     }
@@ -51,7 +52,7 @@ class SystemFileSystem final : public FileSystem {
   // RESOLVE_CACHED: EAGAIN where a name on the way is not in memory.
   std::optional<UniqueFd> open_at_once(const std::string& path) override {
     if (!has_openat2_.load(std::memory_order_relaxed)) return std::nullopt;
-    open_how how{.flags = O_RDONLY | O_CLOEXEC, .mode = 0, .resolve = RESOLVE_CACHED};
+    open_how how{.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK, .mode = 0, .resolve = RESOLVE_CACHED};
     const long fd = ::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof how);
     if (fd >= 0) return UniqueFd(static_cast<int>(fd));
     // An older kernel, or a container's older seccomp profile.

@@ -228,6 +228,7 @@ class LoopCache {
     std::string media_type;
   };
 
+  net::Task<bool> find_on_disk(const oci::Digest& digest);
   std::shared_ptr<const Stored> look_up(const Scope& scope, const oci::Digest& digest, ContentKind kind);
   net::Task<Result<Permission>> permit(const ContentRequest& request, const Stored& stored,
                                        Deadline deadline);

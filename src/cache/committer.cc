@@ -46,7 +46,10 @@ Result<std::optional<std::string>> place(const Directory& directory, const FillS
 
   note_origin(files, view.fd, target, state.key().registry.str());
   if (auto synced = files.sync_data(view.fd); !synced) return std::unexpected(synced.error());
-  if (auto renamed = files.rename(path, target); !renamed) return std::unexpected(renamed.error());
+  auto renamed = files.rename(path, target);
+  const bool may_lack_folder = !renamed && renamed.error().code() == ErrorCode::kNotFound;
+  if (may_lack_folder && directory.remake_folder_of(digest)) renamed = files.rename(path, target);
+  if (!renamed) return std::unexpected(renamed.error());
   if (auto synced = files.sync_directory(directory.blob_folder(digest)); !synced) {
     // Whether the name would last is unknown: better none. But where one was before, either has the right
     // bytes.

@@ -86,10 +86,11 @@ Result<void> Directory::take_lock() {
   std::array<char, 256> host{};
   ::gethostname(host.data(), host.size() - 1);
   const std::string owner = fmt::format("process {} on {}", ::getpid(), host.data());
-  if (::ftruncate(fd->get(), 0) != 0)
-    return std::unexpected(system_error(errno, ErrorSource::kDisk, "writing " + file));
+  // It is for people: a full disk must not keep layover from starting.
   auto written = files_.write_at(fd->get(), std::as_bytes(std::span(owner)), 0);
-  if (!written) return written;
+  if (!written && written.error().code() != ErrorCode::kNoSpace) return written;
+  if (written && ::ftruncate(fd->get(), static_cast<off_t>(owner.size())) != 0)
+    return std::unexpected(system_error(errno, ErrorSource::kDisk, "writing " + file));
   lock_ = std::move(*fd);
   return {};
 }
@@ -105,6 +106,18 @@ Result<void> Directory::make_folders() {
   }
   if (auto synced = files_.sync_directory(path_ + "/blobs"); !synced) return synced;
   return files_.sync_directory(path_);
+}
+
+Result<void> Directory::remake_folder_of(const oci::Digest& digest) const {
+  const std::string folder = blob_folder(digest);
+  log_warning("{} is no longer there and is made again", folder);
+  if (auto made = files_.make_directories(folder); !made) return made;
+  return files_.sync_directory(path_ + "/blobs/" + std::string(oci::algorithm_name(digest.algorithm())));
+}
+
+Result<void> Directory::remake_fills_folder() const {
+  log_warning("{}/fills is no longer there and is made again", path_);
+  return files_.make_directories(path_ + "/fills");
 }
 
 std::string Directory::content_folder(unsigned folder) const {

@@ -36,6 +36,10 @@ class Directory {
   std::string new_fill_file(const oci::Digest& digest) const;
   /// Whoever puts the file of a digest into place or takes it away holds its claim.
   Claims& claims() const { return claims_; }
+  /// Makes a folder again that somebody has removed: that of a digest's file, or that of partial downloads.
+  /// Blocks: pool only.
+  Result<void> remake_folder_of(const oci::Digest& digest) const;
+  Result<void> remake_fills_folder() const;
   /// Moves a stored file whose bytes are not what its name says to `quarantine/`, where the others make room
   /// for it: at most 16 files of 1 GiB in all are kept. Blocks: pool only.
   Result<void> quarantine(const Claim& claim) const;

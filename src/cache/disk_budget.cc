@@ -167,7 +167,8 @@ DiskBudget::Verdict DiskBudget::verdict_locked(const Reservation& reservation, s
   std::uint64_t held_by_waiting = 0;
   for (const Waiting* waiting : waiting_) held_by_waiting += waiting->held;
   // What running downloads give back, or bring to evict, is worth waiting for; so is an adoption.
-  const bool can_others_help = orphaned_ > 0 || reserved_ > std::max(held_by_waiting, reservation.size_);
+  const bool can_others_help =
+      (orphaned_ > 0 && is_sweeping()) || reserved_ > std::max(held_by_waiting, reservation.size_);
   const bool can_eviction_help = !is_exhausted_ && fits_beside_what_stays(more);
   if (can_others_help || can_eviction_help) return Verdict::kWait;
   // Of those that wait for each other the one that came last gives up: the others have its room then.
@@ -311,6 +312,16 @@ DiskBudget::Entering::~Entering() {
     is_above_high_water = budget_.is_above_high_water_locked();
   }
   if (is_above_high_water) budget_.pressure_->notify();
+}
+
+DiskBudget::Sweep::Sweep(DiskBudget& budget) : budget_(&budget) {
+  budget.sweeps_.fetch_add(1, std::memory_order_relaxed);
+}
+
+DiskBudget::Sweep::~Sweep() {
+  if (budget_ == nullptr) return;
+  budget_->sweeps_.fetch_sub(1, std::memory_order_relaxed);
+  budget_->room_->notify();  // what is left of them helps nobody
 }
 
 void DiskBudget::note_orphan(const oci::Digest& digest, Bytes size) {

@@ -73,6 +73,20 @@ class DiskBudget {
     const Bytes bytes_;
   };
 
+  /// As long as one lives, files that have no entry are being given one: whoever waits for room may hope for
+  /// theirs, and whoever misses one of them looks for it.
+  class Sweep {
+   public:
+    explicit Sweep(DiskBudget& budget);
+    Sweep(Sweep&& other) noexcept : budget_(std::exchange(other.budget_, nullptr)) {}
+    Sweep& operator=(Sweep&&) = delete;
+    ~Sweep();
+
+   private:
+    DiskBudget* budget_;  // null once moved from
+  };
+  bool is_sweeping() const { return sweeps_.load(std::memory_order_relaxed) > 0; }
+
   /// A file under blobs/ that has no entry, for as long as that is so. Once per digest.
   void note_orphan(const oci::Digest& digest, Bytes size);
   void forget_orphan(const oci::Digest& digest);
@@ -145,6 +159,7 @@ class DiskBudget {
   std::uint64_t unwritten_ = 0;  // the part of it that is not on the disk yet
   std::uint64_t granted_ever_ = 0;
   std::uint64_t entering_ = 0;  // the part of it that the index may have
+  std::atomic<int> sweeps_{0};
   std::uint64_t orphaned_ = 0;
   std::unordered_map<oci::Digest, std::uint64_t> orphans_;
   std::set<const Waiting*> waiting_;

@@ -24,9 +24,28 @@ constexpr std::chrono::seconds kYoung{60};
 constexpr std::chrono::hours kOfUse{24};
 
 constexpr std::chrono::minutes kBetweenOldLeftOvers{10};
+/// At how much is free.
+constexpr std::chrono::seconds kBetweenLooks{5};
 
 /// Before an index that cannot be written, or files that cannot be unlinked, are tried again.
-constexpr std::chrono::seconds kPauseAfterFailure{1};
+constexpr std::chrono::seconds kFirstPause{1};
+constexpr std::chrono::seconds kLongestPause{60};
+
+/// Where files cannot be unlinked, eviction would only forget them: then one is tried at a time, ever more
+/// rarely, until one goes.
+class Caution {
+ public:
+  std::size_t most() const { return has_failed_ ? 1 : kBatch; }
+  std::chrono::seconds pause() const { return pause_; }
+  void note(bool has_worked) {
+    pause_ = has_worked || !has_failed_ ? kFirstPause : std::min(pause_ * 2, kLongestPause);
+    has_failed_ = !has_worked;
+  }
+
+ private:
+  bool has_failed_ = false;
+  std::chrono::seconds pause_ = kFirstPause;
+};
 
 struct Victim {
   Claim claim;
@@ -47,12 +66,12 @@ bool is_spared(const ContentRecord& record, const SpaceDemand& demand, WallTime 
   return now - last_use(record, now) < (demand.is_spare ? std::chrono::seconds(kOfUse) : kYoung);
 }
 
-Victims claim_victims(Cache& cache, EvictionPolicy& policy, const SpaceDemand& demand) {
+Victims claim_victims(Cache& cache, EvictionPolicy& policy, const SpaceDemand& demand, std::size_t most) {
   auto victims = std::make_shared<std::vector<Victim>>();
   const WallTime now = cache.clock().wall_now();
   Bytes sum;
   for (const ContentEntry& entry : policy.choose(cache.index(), now)) {
-    if (sum >= demand.excess) break;
+    if (sum >= demand.excess || victims->size() == most) break;
     if (is_spared(entry.record, demand, now)) continue;
     auto claim = cache.directory().claims().try_claim(entry.digest);
     if (!claim) continue;  // it is being replaced
@@ -73,58 +92,67 @@ struct Choice {
 };
 
 /// In one go: what is chosen by a demand of a moment ago may be what ended it.
-Choice choose(Cache& cache, EvictionPolicy& policy) {
+Choice choose(Cache& cache, EvictionPolicy& policy, std::size_t most) {
   Choice choice{.demand = cache.budget().demand(), .victims = nullptr};
   const SpaceDemand& demand = choice.demand;
   if ((demand.excess.count > 0 && !demand.is_spare) || demand.is_urgent) {
     choice.has_dropped = cache.left_overs().drop(std::max(demand.excess, Bytes{1})).count > 0;
   }
-  if (!choice.has_dropped && demand.excess.count > 0) choice.victims = claim_victims(cache, policy, demand);
+  if (!choice.has_dropped && demand.excess.count > 0)
+    choice.victims = claim_victims(cache, policy, demand, most);
   return choice;
 }
 
-/// Gives how many bytes are gone. What cannot be unlinked stays counted, and is adopted by the next start.
-Bytes unlink_all(Cache& cache, const std::vector<Victim>& victims) {
-  Bytes gone;
+struct Gone {
+  std::size_t contents = 0;
+  Bytes bytes;
+};
+
+/// What cannot be unlinked stays counted, and is adopted by the next start.
+Gone unlink_all(Cache& cache, const std::vector<Victim>& victims) {
+  Gone gone;
   for (const Victim& victim : victims) {
     const oci::Digest& digest = victim.claim.digest();
     auto removed = cache.directory().files().remove(cache.directory().blob_file(digest));
     if (removed) {
-      gone.count += victim.size.count;
+      ++gone.contents;
+      gone.bytes.count += victim.size.count;
     } else {
       log_error("evicted content stays on the disk: {}", removed.error().describe());
       cache.budget().note_orphan(digest, victim.size);
     }
   }
-  cache.budget().note_unlinked(gone);
+  cache.budget().note_unlinked(gone.bytes);
   return gone;
 }
 
-/// Whether anything is gone from the disk.
+/// Whether all of them are gone from the disk.
 net::Task<bool> evict(Cache& cache, Victims victims) {
   std::vector<Change> changes;
   for (const Victim& victim : *victims) changes.emplace_back(RemoveContent{.digest = victim.claim.digest()});
   auto forgotten = co_await cache.writer().write(std::move(changes));
   if (!forgotten) co_return false;  // logged by the writer
-  const Bytes gone =
+  const Gone gone =
       co_await net::offload(net::Work::kDisk, [&cache, victims] { return unlink_all(cache, *victims); });
-  cache.count_evicted(victims->size(), gone);
-  log_debug("evicted {} contents, {} bytes", victims->size(), gone.count);
-  co_return gone.count > 0;
+  cache.count_evicted(gone.contents, gone.bytes);
+  log_debug("evicted {} contents, {} bytes", gone.contents, gone.bytes.count);
+  co_return gone.contents == victims->size();
 }
 
-net::Task<void> evict_as_demanded(Cache& cache, std::shared_ptr<EvictionPolicy> policy) {
+net::Task<void> evict_as_demanded(Cache& cache, std::shared_ptr<EvictionPolicy> policy, Caution& caution) {
   for (;;) {
-    Choice choice =
-        co_await net::offload(net::Work::kDisk, [&cache, policy] { return choose(cache, *policy); });
+    const std::size_t most = caution.most();
+    Choice choice = co_await net::offload(net::Work::kDisk,
+                                          [&cache, policy, most] { return choose(cache, *policy, most); });
     if (choice.has_dropped) continue;
     if (choice.demand.excess.count == 0) co_return;
     if (choice.victims->empty()) {
       if (choice.demand.is_urgent) cache.budget().note_exhausted(choice.demand.epoch);
       co_return;
     }
-    const bool has_freed = co_await evict(cache, std::move(choice.victims));
-    if (!has_freed) co_await net::sleep_until(Deadline::after(kPauseAfterFailure));
+    const bool is_gone = co_await evict(cache, std::move(choice.victims));
+    caution.note(is_gone);
+    if (!is_gone) co_await net::sleep_until(Deadline::after(caution.pause()));
   }
 }
 
@@ -138,11 +166,15 @@ std::vector<ContentEntry> SampledLastUse::choose(const Index& index, WallTime no
 }
 
 net::Task<void> keep_within_limits(Cache& cache, std::shared_ptr<EvictionPolicy> policy) {
+  Caution caution;
   for (;;) {
     const auto seen = cache.budget().pressure()->version();
-    co_await evict_as_demanded(cache, policy);
-    auto changed = co_await cache.budget().pressure()->changed(seen, Deadline::never());
-    (void)changed;  // without a deadline there is nothing to fail
+    co_await evict_as_demanded(cache, policy, caution);
+    // What others write to the file system announces itself to nobody.
+    const bool must_look = cache.budget().limits().min_free.count > 0;
+    auto changed = co_await cache.budget().pressure()->changed(
+        seen, must_look ? Deadline::after(kBetweenLooks) : Deadline::never());
+    (void)changed;  // either way: look
   }
 }
 

@@ -207,9 +207,13 @@ net::Task<Result<void>> FillRun::open_file() {
   // Until the result is taken over here, a file that was made is removed with it.
   auto opened = co_await net::offload(
       net::Work::kDisk,
-      [&files, is_new, path = is_new ? committer_.directory().new_fill_file(state_->key().digest) : path_]()
-          -> Result<Files> {
-        auto written = files.open(path, O_RDWR | (is_new ? O_CREAT | O_EXCL : 0), 0640);
+      [&files, &directory = committer_.directory(), is_new,
+       path =
+           is_new ? committer_.directory().new_fill_file(state_->key().digest) : path_]() -> Result<Files> {
+        const int flags = O_RDWR | (is_new ? O_CREAT | O_EXCL : 0);
+        auto written = files.open(path, flags, 0640);
+        const bool lacks_folder = is_new && !written && written.error().code() == ErrorCode::kNotFound;
+        if (lacks_folder && directory.remake_fills_folder()) written = files.open(path, flags, 0640);
         if (!written) return std::unexpected(written.error());
         PartialFile partial(files, is_new ? path : std::string());
         auto read = files.open(path, O_RDWR, 0);

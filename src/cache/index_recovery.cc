@@ -21,6 +21,9 @@ constexpr std::uint64_t kDeathsBelieved = 2;
 /// Adds one to the starts that have not got past opening the index, and gives how many there were before.
 Result<std::uint64_t> note_opening(const Directory& directory) {
   FileSystem& files = directory.files();
+  std::error_code ignored;
+  if (std::filesystem::is_directory(directory.opening_marker(), ignored))
+    std::filesystem::remove_all(directory.opening_marker(), ignored);
   auto marker = files.open(directory.opening_marker(), O_WRONLY | O_CREAT, 0640);
   if (!marker) return std::unexpected(marker.error());
   auto status = files.status(marker->get());

@@ -69,6 +69,10 @@ bool is_no_longer_there(const Error& error) {
 net::Task<Result<Opened>> LoopCache::open(ContentRequest request, Deadline deadline) {
   for (int round = 0; round < kRounds; ++round) {
     auto stored = look_up(request.scope, request.digest, request.kind);
+    if (round == 0 && !stored->content) {
+      const bool was_there = co_await find_on_disk(request.digest);
+      if (was_there) continue;
+    }
     // Another registry's copy proves nothing about this one: then only its own download does.
     if (stored->content && (stored->grant || stored->has_origin)) {
       // In a later round it may have its grant since a moment ago.
@@ -113,6 +117,12 @@ net::Task<Result<Described>> LoopCache::describe(ContentRequest request, Deadlin
   if (!head) co_return std::unexpected(head.error());
   co_return Described{
       .how = metrics::CacheResult::kMiss, .media_type = std::move(head->content_type), .size = head->size};
+}
+
+// What the index has lost need not be downloaded again.
+net::Task<bool> LoopCache::find_on_disk(const oci::Digest& digest) {
+  if (!cache_.budget().is_sweeping()) co_return false;
+  co_return co_await adopt_stored_file(cache_, digest);
 }
 
 std::shared_ptr<const Stored> LoopCache::look_up(const Scope& scope, const oci::Digest& digest,
@@ -350,7 +360,9 @@ net::Task<void> LoopCache::check_stored(oci::Digest digest) {
   checked_.erase(digest);
 }
 
-void LoopCache::start_sweep() { housekeeping_.spawn(adopt_unknown_files(cache_)); }
+void LoopCache::start_sweep() {
+  housekeeping_.spawn(adopt_unknown_files(cache_, DiskBudget::Sweep(cache_.budget())));
+}
 
 void LoopCache::start_scrub() { housekeeping_.spawn(scrub(cache_)); }
 

@@ -29,6 +29,7 @@ net::Task<std::optional<metrics::PrefetchResult>> LoopCache::download_ahead(
     ContentRequest request, std::shared_ptr<Prefetch> prefetch) {
   const FillKey key{.registry = request.scope.registry, .digest = request.digest};
   if (!check_distrust(key)) co_return std::nullopt;
+  co_await find_on_disk(request.digest);
   auto [fill, is_new] = cache_.fills_.find_or_insert(key, [&]() -> std::shared_ptr<FillState> {
     if (has_content(request.scope, request.digest, request.kind)) return nullptr;
     return std::make_shared<FillState>(key, request.scope, request.kind, prefetch);

@@ -12,11 +12,18 @@
 #include "base/log.h"
 #include "cache/file_hash.h"
 #include "net/offload.h"
+#include "net/task_group.h"
 #include "oci/manifest.h"
 
 namespace layover::cache {
 
 namespace {
+
+/// Small files are taken in together, so that they share the index's syncs.
+constexpr std::size_t kAtOnce = 32;
+constexpr Bytes kSmallFile = 1_MiB;
+/// What takes longer to read than a client would wait for.
+constexpr Bytes kTooLargeToWaitFor = 1_GiB;
 
 struct UnknownFile {
   oci::Digest digest;
@@ -82,16 +89,16 @@ net::Task<void> put_aside(Cache& cache, const UnknownFile& file, std::shared_ptr
 }
 
 net::Task<bool> adopt(Cache& cache, const UnknownFile& file) {
-  auto found = co_await hash_file(cache.directory().files(), file.path, file.digest.algorithm());
-  if (!found) {
-    log_warning("{} stays unknown to the index: {}", file.path, found.error().describe());
-    co_return false;
-  }
   auto claimed = co_await cache.directory().claims().claim(file.digest);
   // The jobs share the claim: they may outlive the task.
   const auto claim = std::make_shared<const Claim>(std::move(claimed));
   const bool is_unknown = co_await is_still_unknown(cache, file, claim);
   if (!is_unknown) co_return false;
+  auto found = co_await hash_file(cache.directory().files(), file.path, file.digest.algorithm());
+  if (!found) {
+    log_warning("{} stays unknown to the index: {}", file.path, found.error().describe());
+    co_return false;
+  }
   if (*found != file.digest) {
     co_await put_aside(cache, file, claim);
     co_return false;
@@ -111,6 +118,11 @@ net::Task<bool> adopt(Cache& cache, const UnknownFile& file) {
   co_return written.has_value();
 }
 
+net::Task<void> adopt_and_count(Cache& cache, const UnknownFile& file, std::size_t& adopted) {
+  const bool is_adopted = co_await adopt(cache, file);
+  if (is_adopted) ++adopted;
+}
+
 /// Stats alone, quickly: so that what is not adopted yet takes its part of the limit too. What a commit has
 /// in hand is counted there.
 void count_unknown(Cache& cache, unsigned number) {
@@ -124,7 +136,7 @@ void count_unknown(Cache& cache, unsigned number) {
 
 }  // namespace
 
-net::Task<void> adopt_unknown_files(Cache& cache) {
+net::Task<void> adopt_unknown_files(Cache& cache, DiskBudget::Sweep /*until its end*/) {
   for (unsigned number = 0; number < Directory::kFolders; ++number) {
     auto counted = co_await net::offload(net::Work::kDisk, [&cache, number] {
       count_unknown(cache, number);
@@ -136,15 +148,31 @@ net::Task<void> adopt_unknown_files(Cache& cache) {
   for (unsigned number = 0; number < Directory::kFolders; ++number) {
     const auto unknown =
         co_await net::offload(net::Work::kDisk, [&cache, number] { return find_unknown(cache, number); });
+    net::TaskGroup small(*net::Loop::current());
     for (const UnknownFile& file : unknown) {
-      const bool is_adopted = co_await adopt(cache, file);
-      if (is_adopted) ++adopted;
+      if (file.size > kSmallFile) {
+        co_await adopt_and_count(cache, file, adopted);
+        continue;
+      }
+      small.spawn(adopt_and_count(cache, file, adopted));
+      if (small.size() >= kAtOnce) co_await small.drained(Deadline::never());
     }
+    co_await small.drained(Deadline::never());
   }
   if (adopted == 0) co_return;
   log_info("took {} stored files into the index that it did not know", adopted);
   cache.budget().note_change();
   cache.budget().pressure()->notify();
+}
+
+net::Task<bool> adopt_stored_file(Cache& cache, oci::Digest digest) {
+  std::string path = cache.directory().blob_file(digest);
+  const auto status = co_await net::offload(
+      net::Work::kDisk, [&cache, path] { return cache.directory().files().status(path); });
+  if (!status || status->size > kTooLargeToWaitFor) co_return false;
+  const UnknownFile file{.digest = digest, .path = std::move(path), .size = status->size};
+  co_await adopt(cache, file);
+  co_return true;
 }
 
 }  // namespace layover::cache

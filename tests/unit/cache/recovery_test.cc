@@ -2,11 +2,14 @@
 // a file.
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <vector>
 
 #include "cache/index_recovery.h"
 #include "tests/support/catch.h"
@@ -150,6 +153,69 @@ TEST_CASE("a file keeps the names of all registries that delivered it") {
   if (n < 0) return;  // this file system has no attributes
   value.resize(static_cast<std::size_t>(n));
   CHECK(value == "r.example\nother.example\n");
+}
+
+TEST_CASE("what a lost index does not know is not downloaded again, however soon it is asked for") {
+  CacheFixture fixture;
+  std::vector<Blob> blobs;
+  for (unsigned i = 0; i < 200; ++i) blobs.emplace_back(i + 1, 20'000);
+  for (Blob& blob : blobs)
+    REQUIRE(fixture.get_now(CacheFixture::request(*blob.content, blob.digest)).is_whole(blob.bytes));
+  fixture.settle();
+  fixture.close();
+  std::filesystem::remove_all(fixture.path() + "/index");
+  fixture.open();
+  fixture.loop(0).call([&] {
+    fixture.on_loop(0).start_sweep();
+    return 0;
+  });
+  std::ranges::reverse(blobs);
+  for (Blob& blob : blobs) {
+    const Got got = fixture.get_now(CacheFixture::request(*blob.content, blob.digest));
+    CHECK(got.is_whole(blob.bytes));
+    CHECK(got.how == CacheResult::kRevalidated);
+    CHECK(blob.content->opens() == 1);
+  }
+}
+
+TEST_CASE("a pipe in a stored file's place stops nobody, and the blob is downloaded again") {
+  CacheFixture fixture;
+  Blob blob(1, 100'000);
+  REQUIRE(fixture.get_now(CacheFixture::request(*blob.content, blob.digest)).is_whole(blob.bytes));
+  fixture.settle();
+  fixture.reopen();
+  const std::string file = fixture.cache().directory().blob_file(blob.digest);
+  std::filesystem::remove(file);
+  REQUIRE(::mkfifo(file.c_str(), 0600) == 0);
+  CHECK(fixture.get_now(CacheFixture::request(*blob.content, blob.digest)).is_whole(blob.bytes));
+  fixture.settle();
+  CHECK(std::filesystem::is_regular_file(file));
+}
+
+TEST_CASE("folders that somebody removes while layover runs are made again") {
+  CacheFixture fixture;
+  Blob first(1, 100'000);
+  std::filesystem::remove_all(fixture.path() + "/fills");
+  CHECK(fixture.get_now(CacheFixture::request(*first.content, first.digest)).is_whole(first.bytes));
+  fixture.settle();
+  CHECK(fixture.is_stored(first.digest));
+  Blob second(2, 100'000);
+  std::filesystem::remove_all(fixture.cache().directory().blob_folder(second.digest));
+  CHECK(fixture.get_now(CacheFixture::request(*second.content, second.digest)).is_whole(second.bytes));
+  fixture.settle();
+  CHECK(fixture.is_stored(second.digest));
+}
+
+TEST_CASE("a start needs neither room for the lock's text nor a marker that is a file") {
+  CacheFixture fixture;
+  fixture.close();
+  SECTION("no room") { fixture.files.fail(Call::kWriteAt, 0, ErrorCode::kNoSpace); }
+  SECTION("a folder in the marker's place") {
+    std::filesystem::create_directory(fixture.path() + "/index.opening");
+  }
+  fixture.open();
+  const Blob blob(1);
+  CHECK(fixture.get_now(CacheFixture::request(*blob.content, blob.digest)).is_whole(blob.bytes));
 }
 
 TEST_CASE("manifests are adopted as manifests, and foreign files not at all") {
