@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -169,7 +170,7 @@ DiskBudget::Verdict DiskBudget::verdict_locked(const Reservation& reservation, s
   // What running downloads give back, or bring to evict, is worth waiting for; so is an adoption.
   const bool can_others_help =
       (orphaned_ > 0 && is_sweeping()) || reserved_ > std::max(held_by_waiting, reservation.size_);
-  const bool can_eviction_help = !is_exhausted_ && fits_beside_what_stays(more);
+  const bool can_eviction_help = !is_exhausted_ && does_eviction_work_ && fits_beside_what_stays(more);
   if (can_others_help || can_eviction_help) return Verdict::kWait;
   // Of those that wait for each other the one that came last gives up: the others have its room then.
   const bool is_last = own == nullptr || std::ranges::none_of(waiting_, [own](const Waiting* other) {
@@ -322,6 +323,14 @@ DiskBudget::Sweep::~Sweep() {
   if (budget_ == nullptr) return;
   budget_->sweeps_.fetch_sub(1, std::memory_order_relaxed);
   budget_->room_->notify();  // what is left of them helps nobody
+}
+
+void DiskBudget::note_eviction(bool has_worked) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(does_eviction_work_, has_worked) == has_worked) return;
+  }
+  room_->notify();
 }
 
 void DiskBudget::note_orphan(const oci::Digest& digest, Bytes size) {

@@ -96,6 +96,8 @@ class DiskBudget {
   /// Nothing can be evicted, unless anything has changed since `epoch`: whoever waits for eviction alone
   /// fails.
   void note_exhausted(std::uint64_t epoch);
+  /// Whether what was chosen last could be removed: where it could not, nobody waits for the next try.
+  void note_eviction(bool has_worked);
   /// Content came or went in a way of which no reservation tells.
   void note_change();
   /// `bytes` were unlinked: free space follows once nobody reads them.
@@ -159,6 +161,7 @@ class DiskBudget {
   std::uint64_t unwritten_ = 0;  // the part of it that is not on the disk yet
   std::uint64_t granted_ever_ = 0;
   std::uint64_t entering_ = 0;  // the part of it that the index may have
+  bool does_eviction_work_ = true;
   std::atomic<int> sweeps_{0};
   std::uint64_t orphaned_ = 0;
   std::unordered_map<oci::Digest, std::uint64_t> orphans_;

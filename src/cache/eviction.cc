@@ -152,6 +152,7 @@ net::Task<void> evict_as_demanded(Cache& cache, std::shared_ptr<EvictionPolicy> 
     }
     const bool is_gone = co_await evict(cache, std::move(choice.victims));
     caution.note(is_gone);
+    cache.budget().note_eviction(is_gone);
     if (!is_gone) co_await net::sleep_until(Deadline::after(caution.pause()));
   }
 }

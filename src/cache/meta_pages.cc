@@ -51,6 +51,7 @@ struct Meta {
 constexpr off_t kPageHeader = 16;
 constexpr std::uint32_t kMagic = 0xBEEFC0DE;
 constexpr std::uint64_t kNoPage = ~std::uint64_t{0};
+constexpr std::uint64_t kMetaPages = 2;
 constexpr std::uint32_t kSmallestPage = 512;
 constexpr std::uint32_t kLargestPage = 32768;
 /// Pages that one transaction takes and gives up again are counted and not written.
@@ -67,7 +68,8 @@ bool is_sound(const Meta& meta, std::uint32_t page_size, std::uint64_t file_size
   const std::uint64_t most_pages = (file_size + kUnwritten) / page_size;
   if (meta.last_page >= most_pages) return false;
   for (const Database& database : meta.databases) {
-    if (database.root != kNoPage && database.root > meta.last_page) return false;
+    const bool is_page = database.root >= kMetaPages && database.root <= meta.last_page;
+    if (database.root != kNoPage && !is_page) return false;
   }
   return true;
 }

@@ -270,7 +270,7 @@ TEST_CASE("where no file can be unlinked, eviction pauses before it forgets more
   for (Blob& blob : blobs) pull(fixture, blob);
   fixture.files.fail_always(Call::kRemove, ErrorCode::kIo);
   const unsigned before = fixture.files.calls(Call::kRemove);
-  fixture.cache().budget().set_limits({.max_size = Bytes{100'000}, .min_free = {}});
+  fixture.cache().budget().set_limits({.max_size = Bytes{700'000}, .min_free = {}});
   REQUIRE(eventually([&] { return fixture.files.calls(Call::kRemove) > before; }));
   std::this_thread::sleep_for(std::chrono::milliseconds(1500));
   constexpr unsigned kBatchAndOne = 33;
@@ -278,7 +278,7 @@ TEST_CASE("where no file can be unlinked, eviction pauses before it forgets more
   CHECK(fixture.metrics.evicted_objects().value() == 0);
 
   // Nor is what stays waited for: nobody takes it away.
-  Blob next(kMoreThanABatch + 1, 200'000);
+  Blob next(kMoreThanABatch + 1, 50'000);
   const auto begun = std::chrono::steady_clock::now();
   CHECK(fixture.get_now(fixture.request(*next.content, next.digest)).is_whole(next.bytes));
   CHECK(std::chrono::steady_clock::now() - begun < std::chrono::seconds(4));

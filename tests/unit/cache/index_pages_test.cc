@@ -58,6 +58,7 @@ std::vector<MetaDamage> meta_damages() {
       {"pages of no bytes", kPageHeader + 24, 0, 0xFFFFFFFF},
       {"pages of 2 GiB", kPageHeader + 24, 0x80000000, 0xFFFFFFFF},
       {"pages of 4097 bytes", kPageHeader + 24, 1, 0},
+      {"a root on a meta page", kPageHeader + 24 + 48 + 40, 1, ~std::uint64_t{0}},
       {"a root behind the end", kPageHeader + 24 + 48 + 40, std::uint64_t{1} << 30, ~std::uint64_t{0}},
   };
   for (const unsigned bit : {18U, 26U, 30U, 34U, 36U, 40U, 50U, 63U}) {
