@@ -227,13 +227,13 @@ net::Task<Result<Response>> Client::ask_mirror(Target mirror, Query query, Deadl
 bool Client::must_pass_over(const Target& mirror) {
   EndpointHealth& health = mirror->health();
   if (health.take_probe()) probes_.spawn(probe(mirror));
-  return health.is_down();
+  return !health.may_try();
 }
 
 net::Task<void> Client::probe(Target mirror) {
   const auto answer = co_await endpoints_.ping(mirror, Deadline::after(mirror->times().response_timeout));
   if (answer) {
-    mirror->health().note_answer();
+    mirror->health().note_probed();
   } else {
     mirror->health().note_outage(answer.error());
   }

@@ -16,6 +16,10 @@ namespace {
 
 /// An endpoint that is down is asked again by one request each such time.
 constexpr std::chrono::seconds kOutagePause{5};
+/// Where it answers probes, and fails what is asked of it then, again and again.
+constexpr std::chrono::seconds kLongestPause{60};
+/// A request that may try has come to an end by then.
+constexpr std::chrono::seconds kTrial{30};
 /// Where a 429 does not say how long, and at most, whatever it says: the limit may have been raised.
 constexpr std::chrono::seconds kUsualLimit{10};
 constexpr std::chrono::seconds kLongestLimit{3600};
@@ -45,6 +49,9 @@ std::optional<std::chrono::seconds> parse_retry_after(std::string_view value, Wa
   return std::max(left, std::chrono::seconds(0));
 }
 
+EndpointHealth::EndpointHealth(std::string name, std::string_view consequence)
+    : name_(std::move(name)), consequence_(consequence), pause_(kOutagePause) {}
+
 std::optional<Error> EndpointHealth::spare() { return take_probe() ? std::nullopt : outage(); }
 
 std::optional<Error> EndpointHealth::outage() const {
@@ -58,17 +65,21 @@ std::optional<Error> EndpointHealth::outage() const {
 bool EndpointHealth::take_probe() {
   if (!is_down()) return false;
   const std::lock_guard lock(mutex_);
-  if (!outage_ || !outage_->until.has_passed()) return false;
+  if (!outage_ || is_probed_ || !outage_->until.has_passed()) return false;
   outage_->until = Deadline::after(kOutagePause);
   return true;
 }
 
 void EndpointHealth::note_outage(const Error& outage) {
   const std::lock_guard lock(mutex_);
+  const bool goes_on = is_probed_ || (!outage_ && !proven_after_.has_passed());
+  if (goes_on) pause_ = std::min(pause_ * 2, kLongestPause);
+  if (!outage_ && !goes_on) pause_ = kOutagePause;
   if (!outage_) {
     log_warning("{} seems to be down, {}: {}", name_, consequence_, outage.describe());
   }
-  outage_ = Remembered{.error = outage, .until = Deadline::after(kOutagePause)};
+  outage_ = Remembered{.error = outage, .until = Deadline::after(pause_)};
+  is_probed_ = false;
   is_down_.store(true, std::memory_order_relaxed);
 }
 
@@ -76,9 +87,27 @@ void EndpointHealth::note_answer() {
   if (!is_down()) return;
   const std::lock_guard lock(mutex_);
   if (!outage_) return;
+  if (is_probed_) proven_after_ = Deadline::after(pause_ * 2);
+  is_probed_ = false;
   outage_.reset();
   is_down_.store(false, std::memory_order_relaxed);
   log_info("{} answers again", name_);
+}
+
+void EndpointHealth::note_probed() {
+  const std::lock_guard lock(mutex_);
+  if (!outage_) return;
+  is_probed_ = true;
+  trial_until_ = Deadline::at({});
+}
+
+bool EndpointHealth::may_try() {
+  if (!is_down()) return true;
+  const std::lock_guard lock(mutex_);
+  if (!outage_) return true;
+  if (!is_probed_ || !trial_until_.has_passed()) return false;
+  trial_until_ = Deadline::after(kTrial);
+  return true;
 }
 
 std::optional<Error> EndpointHealth::rate_limit(metrics::Kind kind) const {

@@ -26,8 +26,7 @@ std::optional<std::chrono::seconds> parse_retry_after(std::string_view value, Wa
 class EndpointHealth {
  public:
   /// For the log: who it is, and what becomes of requests while it is down.
-  EndpointHealth(std::string name, std::string_view consequence)
-      : name_(std::move(name)), consequence_(consequence) {}
+  EndpointHealth(std::string name, std::string_view consequence);
 
   /// What a request is spared that has something else to fall back on: the outage that was found last, as
   /// long as it counts. Then one caller at a time gets nothing, and is to find out whether it is over.
@@ -41,6 +40,11 @@ class EndpointHealth {
   void note_outage(const Error& outage);
   /// The endpoint has answered something.
   void note_answer();
+  /// It has answered a probe, which says little of what it does with requests: one may try.
+  void note_probed();
+  /// Whether a request may go there: no outage is remembered, or this is the one that may try after a probe.
+  /// Where that fails, the next pause is longer.
+  bool may_try();
 
   /// A 429 that still counts for this kind of request, with the seconds that are left.
   std::optional<Error> rate_limit(metrics::Kind kind) const;
@@ -68,6 +72,10 @@ class EndpointHealth {
   std::atomic<bool> is_limited_{false};
   mutable std::mutex mutex_;
   std::optional<Remembered> outage_;
+  std::chrono::seconds pause_;                // of the outage
+  bool is_probed_ = false;                    // in the outage, with success
+  Deadline trial_until_ = Deadline::at({});   // until then nobody else tries
+  Deadline proven_after_ = Deadline::at({});  // an outage before this goes on with the one before
   std::array<std::optional<Remembered>, kKinds> limits_;
   static constexpr std::size_t kMissingLimit = 8192;
 

@@ -53,6 +53,39 @@ TEST_CASE("an outage spares requests until the registry answers") {
   CHECK_FALSE(health.spare());
 }
 
+TEST_CASE("after a probe one request may try, and where that fails the next pause is longer") {
+  EndpointHealth health("mirror.test", "it is passed over");
+  const auto seconds_left = [&] {
+    const std::string text = health.outage()->describe();
+    const auto begin = text.find("again in ") + 9;
+    return std::stoi(text.substr(begin));
+  };
+  CHECK(health.may_try());
+  health.note_outage(kDown);
+  CHECK_FALSE(health.may_try());
+  int before = seconds_left();
+  for (int i = 0; i < 6; ++i) {
+    health.note_probed();
+    CHECK(health.is_down());
+    CHECK_FALSE(health.take_probe());
+    CHECK(health.may_try());
+    CHECK_FALSE(health.may_try());  // one at a time
+    // One that answers and breaks off then is no better than one that does not answer.
+    if (i % 2 == 1) health.note_answer();
+    health.note_outage(kDown);
+    CHECK_FALSE(health.may_try());
+    CHECK(seconds_left() >= before);
+    before = seconds_left();
+  }
+  CHECK(before >= 50);
+  CHECK(before <= 60);
+  health.note_probed();
+  CHECK(health.may_try());
+  health.note_answer();
+  CHECK(health.may_try());
+  CHECK(health.may_try());
+}
+
 TEST_CASE("bytes that were wrong are remembered for what was asked for") {
   EndpointHealth health("r.test", "tags are served stale meanwhile");
   health.note_wrong("blobs/sha256:aa");
