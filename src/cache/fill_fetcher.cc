@@ -30,6 +30,8 @@ constexpr std::uint64_t kLargestPiece = FillPlan::kClaim;  // which is its strea
 /// Of a stream beside others: an upstream that refuses one more, or one place, is not asked again and again
 /// because the others go on. One that is told so by an answer is not asked again at all.
 constexpr unsigned kVainTries = 1;
+/// Of one of several streams.
+constexpr std::chrono::seconds kStallBesideOthers{5};
 /// Before it is asked for a further stream again.
 constexpr std::chrono::seconds kRefusedPause{5};
 
@@ -211,7 +213,7 @@ net::Task<Result<std::unique_ptr<SourceStream>>> FillFetcher::reopen(FillPlan::H
   const std::uint64_t begin = part->claimed.begin;
   SourceRange range{.begin = begin, .end = std::nullopt, .size = plan_.size(), .is_extra = workers_ > 1};
   if (plan_.size() && part->request_end < plan_.size()->count) range.end = part->request_end;
-  auto opened = co_await source_.open(range, Deadline::after(limits_.patience));
+  auto opened = co_await source_.open(range, earlier(Deadline::after(limits_.patience), stall_limit()));
   if (!opened) co_return opened;
   SourceStream& stream = **opened;
   if (stream.head().begin == begin) co_return opened;
@@ -231,6 +233,11 @@ Deadline FillFetcher::stream_deadline() const {
   const bool is_small =
       plan_.size() ? *plan_.size() <= kVerifiedFirst : state_.kind() == ContentKind::kManifest;
   return is_small ? Deadline::after(limits_.patience / 2) : Deadline::never();
+}
+
+// What a stream has claimed waits for it, however fast the others are.
+Deadline FillFetcher::stall_limit() const {
+  return workers_ > 1 ? Deadline::after(kStallBesideOthers) : Deadline::never();
 }
 
 net::Task<Result<void>> FillFetcher::skip(SourceStream& stream, std::uint64_t n, Deadline deadline) {
@@ -260,7 +267,7 @@ net::Task<Result<FillFetcher::Received>> FillFetcher::receive(FillPlan::Handle p
     }
     Chunk chunk = co_await take_chunk();
     const std::size_t most = std::min<std::uint64_t>(part->claimed.length(), Chunk::kCapacity);
-    auto n = co_await stream.read({chunk.bytes.get(), most}, deadline);
+    auto n = co_await stream.read({chunk.bytes.get(), most}, earlier(deadline, stall_limit()));
     if (!n || *n == 0) {
       free(std::move(chunk));
       if (!n) co_return std::unexpected(n.error());

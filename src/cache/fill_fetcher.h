@@ -90,6 +90,7 @@ class FillFetcher {
   net::Task<Result<std::unique_ptr<SourceStream>>> reopen(FillPlan::Handle part);
   net::Task<Result<void>> skip(SourceStream& stream, std::uint64_t n, Deadline deadline);
   Deadline stream_deadline() const;
+  Deadline stall_limit() const;
   bool is_past_end(const Error& error, std::uint64_t begin) const;
   net::Task<Result<Received>> receive(FillPlan::Handle part, SourceStream& stream);
   net::Task<Chunk> take_chunk();

@@ -265,6 +265,44 @@ TEST_CASE("chunked content that breaks once is whole all the same") {
   CHECK(answer.body == bytes);
 }
 
+TEST_CASE("a stream that stalls beside others does not keep what it has claimed for long") {
+  Site site;
+  const std::string bytes = random_bytes(20'000'000);
+  const std::string path = blob_path("a", site.upstream.add_blob("a", bytes));
+  Gate& gate = site.upstream.gate();
+  const auto asked = std::make_shared<std::atomic<int>>(0);
+  site.upstream.on("GET", path, [bytes, asked, &gate](const UpstreamRequest& request, Reply& reply) {
+    const std::string range = request.header("range");
+    const std::size_t begin = range.empty() ? 0 : std::stoul(range.substr(range.find('=') + 1));
+    const std::size_t dash = range.find('-');
+    const bool is_open_ended = range.empty() || dash + 1 == range.size();
+    const std::size_t end = is_open_ended ? bytes.size() : std::stoul(range.substr(dash + 1)) + 1;
+    HeaderList headers{{"Content-Length", std::to_string(end - begin)}};
+    if (!range.empty())
+      headers.emplace_back("Content-Range", fmt::format("bytes {}-{}/{}", begin, end - 1, bytes.size()));
+    reply.head(range.empty() ? 200 : 206, headers);
+    // The first two: the download's, and the one that a reader far ahead makes it open.
+    if (++*asked <= 2) {
+      reply.write(std::string_view(bytes).substr(begin, 100'000));
+      gate.wait();
+      reply.close();
+      return;
+    }
+    reply.write(std::string_view(bytes).substr(begin, end - begin));
+  });
+  HttpClient first(site.proxy.address());
+  first.request("GET", path);
+  HttpAnswer answer = first.read_head();
+  const auto begun = std::chrono::steady_clock::now();
+  const HttpAnswer far = site.proxy.get(path, {{"Range", "bytes=18000000-18999999"}});
+  CHECK(far.body == bytes.substr(18'000'000, 1'000'000));
+  CHECK(std::chrono::steady_clock::now() - begun < std::chrono::seconds(20));  // idle_timeout is 30 s
+  gate.open();
+  while (first.read_some(answer, 1 << 20)) {
+  }
+  CHECK(answer.body == bytes);
+}
+
 TEST_CASE("a Retry-After that makes no sense is not passed on") {
   Site site = hurried_site();
   const auto* value = GENERATE("soon", "-1", "100000000000000000000");
