@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "cache/abandoned.h"
 #include "cache/committer.h"
 #include "cache/directory.h"
 #include "cache/disk_budget.h"
@@ -153,6 +154,7 @@ class Cache {
   LeftOvers left_overs_;
   ExtraStreams extra_streams_;
   PrefetchSlots prefetch_slots_;
+  AbandonedDownloads abandoned_;
   StoreHealth store_health_;
   net::KeyedTable<FillKey, FillState, FillKeyHash> fills_;
   Questions questions_;

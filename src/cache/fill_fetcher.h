@@ -73,6 +73,8 @@ class FillFetcher {
   void start_missing(std::optional<Bytes> size, Extents there, std::unique_ptr<SourceStream> first);
   /// Waits for chunks and gives all that have come; none: the whole content has been given. One caller.
   net::Task<Result<std::vector<Chunk>>> next();
+  /// Nothing more is received.
+  void stop() { tasks_.cancel(); }
   /// Their memory is used again.
   void give_back(std::vector<Chunk> chunks);
   /// So many bytes from the content's start are hashed: streams do not run far ahead of that.

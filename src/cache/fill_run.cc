@@ -90,6 +90,7 @@ net::Task<Result<void>> FillRun::download(Deadline first_byte) {
   auto stored = co_await store_all();
   if (stored) stored = verify();
   if (stored) co_return stored;
+  fetcher_.stop();
   if (is_about_storing(stored.error())) {
     is_spoiled_ = true;
     co_await end_uncached(stored.error());

@@ -169,12 +169,19 @@ bool FillState::give_up() {
   return is_given_up_;
 }
 
+bool FillState::has_readers() const {
+  const std::lock_guard lock(mutex_);
+  return readers_ > 0;
+}
+
 void FillState::remove_reader() {
+  bool was_last = false;
   {
     const std::lock_guard lock(mutex_);
-    --readers_;
+    was_last = --readers_ == 0;
   }
   progress_->notify();
+  if (was_last) abandoned_->notify();
 }
 
 std::vector<ByteRange> FillState::written() const {

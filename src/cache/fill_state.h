@@ -123,7 +123,10 @@ class FillState {
   std::vector<std::uint64_t> wants() const;
   /// Told when there is more of that.
   net::Signal& wanted() { return *wanted_; }
+  /// Told when the last reader leaves.
+  net::Signal& abandoned() { return *abandoned_; }
 
+  bool has_readers() const;
   /// False, and it is not counted, where the fill has been given up: it ends in a moment.
   bool add_reader();
   void remove_reader();
@@ -139,6 +142,7 @@ class FillState {
   const std::shared_ptr<Prefetch> prefetch_;
   const std::shared_ptr<net::Signal> progress_;
   const std::shared_ptr<net::Signal> wanted_ = std::make_shared<net::Signal>();
+  const std::shared_ptr<net::Signal> abandoned_ = std::make_shared<net::Signal>();
 
   mutable std::mutex mutex_;
   FillView view_;

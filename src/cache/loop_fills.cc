@@ -100,32 +100,35 @@ void LoopCache::note_not_downloaded(const FillState& state, Source& source, cons
   }
 }
 
-// With complete_abandoned off, the download is dropped when its last reader has left; a prefetch, where it
-// has none and should end.
+// Without readers it goes on where that is configured and not too many do; a prefetch, until it should end.
 net::Task<Result<void>> LoopCache::download(std::shared_ptr<FillState> state, FillRun& run,
                                             Deadline deadline) {
   const bool is_completed = cache_.complete_abandoned_.load(std::memory_order_relaxed);
   const Prefetch* const prefetch = state->prefetch();
-  if (is_completed && prefetch == nullptr) co_return co_await run.download(deadline);
-
+  net::Signal& signal = prefetch != nullptr ? state->progress() : state->abandoned();
+  std::optional<AbandonedDownloads::Place> place;
   std::optional<Result<void>> result;
   net::TaskGroup group(loop_);
-  group.spawn([](FillRun& fill_run, Deadline until, FillState& progress,
+  group.spawn([](FillRun& fill_run, Deadline until, net::Signal& ended,
                  std::optional<Result<void>>& out) -> net::Task<void> {
     out = co_await fill_run.download(until);
-    progress.progress().notify();
-  }(run, deadline, *state, result));
+    ended.notify();
+  }(run, deadline, signal, result));
   for (;;) {
-    const auto seen = state->progress().version();
+    const auto seen = signal.version();
     if (result) co_return *result;
     const bool is_unasked = state->is_unasked();
-    const bool may_go_on = is_unasked ? !prefetch->should_end() : is_completed;
+    const bool is_abandoned = !is_unasked && !state->has_readers();
+    if (is_abandoned && is_completed && !place) {
+      if (auto taken = cache_.abandoned_.take()) place.emplace(std::move(*taken));
+    }
+    if (!is_abandoned) place.reset();
+    const bool may_go_on = is_unasked ? !prefetch->should_end() : !is_abandoned || place;
     if (!may_go_on && state->give_up()) {
       co_return failure(ErrorCode::kCancelled, ErrorSource::kClient,
                         is_unasked ? "no client has asked for it" : "every client has left");
     }
-    auto changed =
-        co_await state->progress().changed(seen, is_unasked ? prefetch->until() : Deadline::never());
+    auto changed = co_await signal.changed(seen, is_unasked ? prefetch->until() : Deadline::never());
     (void)changed;  // either way: look again
   }
 }

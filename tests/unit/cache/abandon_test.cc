@@ -1,13 +1,16 @@
 // Clients that leave: the download goes on or is dropped as configured, and nothing is left behind,
 // wherever it stood.
+#include <algorithm>
 #include <string>
 #include <vector>
 
+#include "cache/abandoned.h"
 #include "tests/support/catch.h"
 #include "tests/unit/cache/cache_fixture.h"
 
 using namespace layover;
 using namespace layover::test;
+using cache::AbandonedDownloads;
 using metrics::CacheResult;
 using metrics::FillResult;
 
@@ -87,6 +90,29 @@ TEST_CASE("the only client leaves, wherever the download stands: it is finished 
     CHECK(fixture.is_stored(kDigest));
     CHECK(fixture.get_now(fixture.request(*held.content, kDigest)).how == CacheResult::kHit);
   }
+}
+
+TEST_CASE("downloads that clients ask for and leave go on in bounded number") {
+  CacheFixture fixture;
+  constexpr unsigned kMany = AbandonedDownloads::kMost + 20;
+  std::vector<Blob> blobs;
+  for (unsigned i = 0; i < kMany; ++i) blobs.emplace_back(i + 1, 100'000);
+  std::vector<Progress> progress(kMany);
+  for (unsigned i = 0; i < kMany; ++i) {
+    blobs[i].content->limit(1000);
+    (void)fixture.start_get(CacheFixture::request(*blobs[i].content, blobs[i].digest), 0, &progress[i]);
+  }
+  REQUIRE(eventually(
+      [&] { return std::ranges::all_of(progress, [](const Progress& p) { return p.received == 1000; }); }));
+  CHECK(fixture.metrics.fills_active().value() == kMany);
+  fixture.loop(0).cancel_tasks();
+  CHECK(eventually([&] { return fixture.metrics.fills_active().value() == AbandonedDownloads::kMost; }));
+  CHECK(fixture.fills(FillResult::kAbandoned) == kMany - AbandonedDownloads::kMost);
+  // With the first that is over there is room for another.
+  for (Blob& blob : blobs) blob.content->limit(ScriptedContent::kNoLimit);
+  fixture.settle();
+  CHECK(fixture.fills(FillResult::kCommitted) == AbandonedDownloads::kMost);
+  CHECK(fixture.has_no_partial_files());
 }
 
 TEST_CASE("with complete_abandoned off, the download is dropped with its last client, wherever it stands") {
