@@ -114,10 +114,17 @@ Result<void> replace(const Directory& directory, Index& index, const Error& why)
   return index.reopen();
 }
 
+// A disk that has no room even so, or no inode, must not keep layover from starting: it may be the one to
+// make room.
 Result<std::uint64_t> note_opening_on_full_disk(const Directory& directory, Ballast& ballast) {
+  const auto is_full = [](const Result<std::uint64_t>& noted) {
+    return !noted && noted.error().code() == ErrorCode::kNoSpace;
+  };
   auto deaths = note_opening(directory);
-  if (deaths || deaths.error().code() != ErrorCode::kNoSpace || !ballast.release()) return deaths;
-  return note_opening(directory);
+  if (is_full(deaths) && ballast.release()) deaths = note_opening(directory);
+  if (!is_full(deaths)) return deaths;
+  log_warning("starts that die while they open the index are not counted: {}", deaths.error().describe());
+  return 0;
 }
 
 }  // namespace

@@ -23,7 +23,6 @@ std::optional<unsigned> parse_threads(std::string_view text, unsigned automatic)
 constexpr unsigned kMostThreads = 1024;
 
 /// What a Space is read from, for messages.
-constexpr std::string_view kExpectedSpace =
-    R"(a share or a size with its unit, such as "80%" or "100GiB")";
+constexpr std::string_view kExpectedSpace = R"(a share or a size with its unit, such as "80%" or "100GiB")";
 
 }  // namespace layover::config

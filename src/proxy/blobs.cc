@@ -168,15 +168,22 @@ bool must_verify_first(const net::HttpRequest& request, std::optional<Bytes> siz
 net::Task<Result<void>> answer(Exchange& exchange, const Target& target, Deadline deadline) {
   const oci::Digest digest = *target.reference.digest();
   exchange.context().prefetcher.note_blob(exchange, target, digest);
-  // Most requests for small content end here, without any task that could wait.
-  const auto small = exchange.context().cache.use_small(target.scope, digest, cache::ContentKind::kBlob,
-                                                        target.registry->settings().times);
-  if (small) {
-    co_await send_from_memory(exchange, digest, metrics::CacheResult::kHit, *small->bytes());
-    co_return Result<void>{};
+  const bool is_new_to_client = !is_known_to_client(exchange.request(), digest);
+  if (is_new_to_client) {
+    // Most requests for small content end here, without any task that could wait.
+    const auto small = exchange.context().cache.use_small(target.scope, digest, cache::ContentKind::kBlob,
+                                                          target.registry->settings().times);
+    if (small) {
+      co_await send_from_memory(exchange, digest, metrics::CacheResult::kHit, *small->bytes());
+      co_return Result<void>{};
+    }
   }
   auto opened = co_await exchange.context().cache.open(content_request(exchange, target), deadline);
   if (!opened) co_return std::unexpected(opened.error());
+  if (!is_new_to_client) {
+    co_await send_not_modified(exchange, digest, opened->how);
+    co_return Result<void>{};
+  }
   if (opened->small) {
     co_await send_from_memory(exchange, digest, opened->how, *opened->small->bytes());
     co_return Result<void>{};
@@ -205,8 +212,7 @@ net::Task<Result<void>> answer(Exchange& exchange, const Target& target, Deadlin
 
 net::Task<void> serve_blob(Exchange& exchange, Target target) {
   const auto deadline = Deadline::after(target.registry->settings().times.first_byte_budget);
-  // Who has it needs no more than to be told that it may be read.
-  if (exchange.is_head() || is_known_to_client(exchange.request(), *target.reference.digest())) {
+  if (exchange.is_head()) {
     co_await describe_blob(exchange, target, deadline);
     co_return;
   }

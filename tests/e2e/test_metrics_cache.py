@@ -109,6 +109,7 @@ def test_downloads_ahead_of_their_clients_are_counted_by_what_became_of_them(sta
 def test_a_disk_that_fails_is_a_disk_error(start, open_upstream, plant):
     layover = start()
     shutil.rmtree(layover.cache_path / "fills")
+    (layover.cache_path / "fills").touch()   # so that it cannot be made again
     digest = plant(MIB)
     with MetricChanges(layover, requests=1) as moved:
         assert get(layover, f"blobs/{digest}").cache == "BYPASS"

@@ -210,6 +210,7 @@ TEST_CASE("a start needs neither room for the lock's text nor a marker that is a
   CacheFixture fixture;
   fixture.close();
   SECTION("no room") { fixture.files.fail(Call::kWriteAt, 0, ErrorCode::kNoSpace); }
+  SECTION("no inode for the marker") { fixture.files.fail(Call::kOpen, 1, ErrorCode::kNoSpace); }
   SECTION("a folder in the marker's place") {
     std::filesystem::create_directory(fixture.path() + "/index.opening");
   }
