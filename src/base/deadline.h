@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 
 namespace layover {
 
@@ -23,6 +24,12 @@ class Deadline {
     return Deadline(std::min(a.instant_, b.instant_));
   }
   friend constexpr bool operator==(Deadline, Deadline) = default;
+  /// An equal share of the time that is left for each of `parts`, so that the last one gets its turn.
+  friend Deadline share_of(Deadline deadline, std::size_t parts) {
+    if (parts == 1 || deadline.is_never()) return deadline;
+    const auto now = Clock::now();
+    return Deadline(now + (deadline.instant_ - now) / static_cast<Clock::rep>(parts));
+  }
 
  private:
   constexpr explicit Deadline(Clock::time_point instant) : instant_(instant) {}

@@ -14,7 +14,6 @@
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "cache/abandoned.h"
 #include "cache/committer.h"
 #include "cache/directory.h"
 #include "cache/disk_budget.h"
@@ -78,6 +77,10 @@ struct CacheOptions {
   /// How old the copy of the index may get.
   std::chrono::seconds copy_interval = std::chrono::hours(1);
 };
+
+/// Downloads that go on after their last reader has left: clients that ask and leave must not make layover
+/// fetch without bound.
+inline constexpr unsigned kMostAbandoned = 64;
 
 /// What all loops share. Outlives every LoopCache and every offloaded job.
 class Cache {
@@ -153,8 +156,8 @@ class Cache {
   Committer committer_;
   LeftOvers left_overs_;
   ExtraStreams extra_streams_;
-  PrefetchSlots prefetch_slots_;
-  AbandonedDownloads abandoned_;
+  DownloadSlots prefetch_slots_{Prefetch::kMostAtOnce};
+  DownloadSlots abandoned_slots_{kMostAbandoned};
   StoreHealth store_health_;
   net::KeyedTable<FillKey, FillState, FillKeyHash> fills_;
   Questions questions_;
@@ -188,7 +191,7 @@ class LoopCache {
                                                                    std::shared_ptr<Prefetch> prefetch);
   /// Whether the scope's registry has delivered this content, and it is stored.
   bool has_content(const Scope& scope, const oci::Digest& digest, ContentKind kind);
-  PrefetchSlots& prefetch_slots() { return cache_.prefetch_slots_; }
+  DownloadSlots& prefetch_slots() { return cache_.prefetch_slots_; }
   /// 0: no limit.
   Bytes max_object() const { return cache_.budget_.limits().max_object; }
 

@@ -106,7 +106,7 @@ net::Task<Result<void>> LoopCache::download(std::shared_ptr<FillState> state, Fi
   const bool is_completed = cache_.complete_abandoned_.load(std::memory_order_relaxed);
   const Prefetch* const prefetch = state->prefetch();
   net::Signal& signal = prefetch != nullptr ? state->progress() : state->abandoned();
-  std::optional<AbandonedDownloads::Place> place;
+  std::optional<DownloadSlots::Slot> slot;
   std::optional<Result<void>> result;
   net::TaskGroup group(loop_);
   group.spawn([](FillRun& fill_run, Deadline until, net::Signal& ended,
@@ -119,11 +119,11 @@ net::Task<Result<void>> LoopCache::download(std::shared_ptr<FillState> state, Fi
     if (result) co_return *result;
     const bool is_unasked = state->is_unasked();
     const bool is_abandoned = !is_unasked && !state->has_readers();
-    if (is_abandoned && is_completed && !place) {
-      if (auto taken = cache_.abandoned_.take()) place.emplace(std::move(*taken));
+    if (is_abandoned && is_completed && !slot) {
+      if (auto taken = cache_.abandoned_slots_.try_take()) slot.emplace(std::move(*taken));
     }
-    if (!is_abandoned) place.reset();
-    const bool may_go_on = is_unasked ? !prefetch->should_end() : !is_abandoned || place;
+    if (!is_abandoned) slot.reset();
+    const bool may_go_on = is_unasked ? !prefetch->should_end() : !is_abandoned || slot;
     if (!may_go_on && state->give_up()) {
       co_return failure(ErrorCode::kCancelled, ErrorSource::kClient,
                         is_unasked ? "no client has asked for it" : "every client has left");

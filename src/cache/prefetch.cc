@@ -3,29 +3,6 @@
 
 namespace layover::cache {
 
-net::Task<std::optional<PrefetchSlots::Slot>> PrefetchSlots::take(Deadline deadline) {
-  for (;;) {
-    const auto seen = freed_->version();
-    {
-      const std::lock_guard lock(mutex_);
-      if (taken_ < kMost) {
-        ++taken_;
-        co_return Slot(*this);
-      }
-    }
-    auto changed = co_await freed_->changed(seen, deadline);
-    if (!changed) co_return std::nullopt;
-  }
-}
-
-void PrefetchSlots::give_back() {
-  {
-    const std::lock_guard lock(mutex_);
-    --taken_;
-  }
-  freed_->notify();
-}
-
 void Prefetch::note_asked() {
   {
     const std::lock_guard lock(mutex_);

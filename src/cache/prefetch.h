@@ -10,43 +10,10 @@
 
 #include "base/bytes.h"
 #include "base/deadline.h"
+#include "cache/download_slots.h"
 #include "net/signal.h"
-#include "net/task.h"
 
 namespace layover::cache {
-
-/// How many downloads may run that nobody has asked for. Shared by all loops; thread-safe; outlives its
-/// slots.
-class PrefetchSlots {
- public:
-  static constexpr unsigned kMost = 8;
-
-  /// Given back by its end, on any thread.
-  class Slot {
-   public:
-    Slot(Slot&& other) noexcept : slots_(std::exchange(other.slots_, nullptr)) {}
-    Slot& operator=(Slot&&) = delete;
-    ~Slot() {
-      if (slots_ != nullptr) slots_->give_back();
-    }
-
-   private:
-    friend class PrefetchSlots;
-    explicit Slot(PrefetchSlots& slots) : slots_(&slots) {}
-
-    PrefetchSlots* slots_;  // null once moved from
-  };
-
-  /// Waits for a free one; nothing where there is none by `deadline`.
-  net::Task<std::optional<Slot>> take(Deadline deadline);
-
- private:
-  void give_back();
-
-  std::mutex mutex_;
-  unsigned taken_ = 0;
-  const std::shared_ptr<net::Signal> freed_ = std::make_shared<net::Signal>();
-};
 
 /// Shared (shared_ptr) by the download, by what upstream is asked for it, and by who asks for the content.
 /// Thread-safe.
@@ -55,8 +22,11 @@ class Prefetch {
   /// Where no client has asked within this time, none is about to.
   static constexpr std::chrono::seconds kPatience{10};
 
+  /// So many run at once.
+  static constexpr unsigned kMostAtOnce = 8;
+
   /// Begins now. `size` is what the manifest says of the content.
-  Prefetch(Bytes size, PrefetchSlots::Slot slot)
+  Prefetch(Bytes size, DownloadSlots::Slot slot)
       : size_(size), until_(Deadline::after(kPatience)), slot_(std::move(slot)) {}
 
   Bytes size() const { return size_; }
@@ -78,7 +48,7 @@ class Prefetch {
   const Deadline until_;
   const std::shared_ptr<net::Signal> signal_ = std::make_shared<net::Signal>();
   mutable std::mutex mutex_;
-  std::optional<PrefetchSlots::Slot> slot_;  // until a client asks, or the end
+  std::optional<DownloadSlots::Slot> slot_;  // until a client asks, or the end
   bool is_asked_ = false;
   bool is_in_the_way_ = false;
 };

@@ -196,7 +196,8 @@ RequestParser::Progress RequestParser::parse_head(std::size_t head_length) {
   const std::string_view line = std::string_view(memory_->buffer).substr(0, memory_->buffer.find('\r'));
   if (line.find(" HTTP/") == std::string_view::npos) return refuse(400, "not HTTP but another protocol");
   // RFC 9112 3: llhttp skips further ones, others take them for a part of the target.
-  if (std::ranges::count(line, ' ') != 2) return refuse(400, "more than two spaces in the request line");
+  if (std::ranges::count(line, ' ') != 2)
+    return refuse(400, "the parts of the request line are not separated by one space each");
   memory_->buffer.erase(0, head_length);
   if (code != HPE_OK) llhttp_resume(&parser_);
   memory_->request.method = llhttp_method_name(static_cast<llhttp_method_t>(llhttp_get_method(&parser_)));
@@ -227,7 +228,7 @@ RequestParser::Progress RequestParser::check_head() {
   if (hosts > 1 || (hosts == 0 && !memory_->request.is_http_1_0))
     return refuse(400, "a request needs exactly one Host");
   if (hosts == 1 && !std::ranges::all_of(*headers.get("host"), is_host_character))
-    return refuse(400, "the Host is none");
+    return refuse(400, "the Host field names no host");
   if (memory_->request.is_http_1_0 && headers.count("transfer-encoding") > 0) {
     return refuse(400, "Transfer-Encoding is not part of HTTP/1.0");
   }

@@ -111,14 +111,14 @@ net::Task<void> Prefetcher::download_layers(Origin origin, std::shared_ptr<Pull>
 }
 
 net::Task<void> Prefetcher::download_layer(const Origin& origin, oci::Descriptor layer,
-                                           cache::PrefetchSlots::Slot slot, bool& is_stopped) {
+                                           cache::DownloadSlots::Slot slot, bool& is_stopped) {
   const auto result = co_await download(origin, layer, std::move(slot));
   is_stopped |= result == metrics::PrefetchResult::kStopped;
 }
 
 net::Task<std::optional<metrics::PrefetchResult>> Prefetcher::download(const Origin& origin,
                                                                        oci::Descriptor content,
-                                                                       cache::PrefetchSlots::Slot slot) {
+                                                                       cache::DownloadSlots::Slot slot) {
   const auto prefetch = std::make_shared<cache::Prefetch>(content.size, std::move(slot));
   cache::ContentRequest request{.scope = origin.scope,
                                 .digest = content.digest,

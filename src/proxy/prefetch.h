@@ -52,10 +52,10 @@ class Prefetcher {
               Deadline::Clock::time_point now);
   net::Task<void> download_config(Origin origin, oci::Descriptor config);
   net::Task<void> download_layers(Origin origin, std::shared_ptr<Pull> pull, oci::Digest asked);
-  net::Task<void> download_layer(const Origin& origin, oci::Descriptor layer, cache::PrefetchSlots::Slot slot,
+  net::Task<void> download_layer(const Origin& origin, oci::Descriptor layer, cache::DownloadSlots::Slot slot,
                                  bool& is_stopped);
   net::Task<std::optional<metrics::PrefetchResult>> download(const Origin& origin, oci::Descriptor content,
-                                                             cache::PrefetchSlots::Slot slot);
+                                                             cache::DownloadSlots::Slot slot);
 
   net::Loop& loop_;
   PullTable& pulls_;

@@ -75,14 +75,6 @@ bool has_declined(const Endpoint& mirror, const Query& query) {
          health.gave_wrong(wrong_key(query));
 }
 
-/// An equal share of the time that is left for each of `places`, so that the last one gets its turn.
-Deadline share_of(Deadline deadline, std::size_t places) {
-  if (places == 1) return deadline;
-  const auto now = Deadline::Clock::now();
-  const auto left = deadline.instant() - now;
-  return Deadline::at(now + left / static_cast<Deadline::Clock::rep>(places));
-}
-
 std::vector<std::shared_ptr<const Endpoint>> mirrors_for(const Query& query) {
   std::vector<std::shared_ptr<const Endpoint>> mirrors;
   for (const Registry::Mirror& mirror : query.registry->mirrors()) {

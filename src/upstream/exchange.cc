@@ -47,13 +47,6 @@ void note_ratelimit(const net::ResponseInfo& info, metrics::RegistryLabel regist
   if (requests) metrics.note_ratelimit_remaining(registry, *requests);
 }
 
-/// A body that stalls leaves time for asking again.
-Deadline half_of(Deadline deadline) {
-  if (deadline.is_never()) return deadline;
-  const auto now = Deadline::Clock::now();
-  return Deadline::at(now + (deadline.instant() - now) / 2);
-}
-
 net::Task<Result<net::ResponseInfo>> ask(net::ClientConnection& connection, std::string head, bool is_head,
                                          Deadline deadline) {
   auto sent = co_await connection.send(std::move(head), is_head, deadline);
@@ -161,7 +154,8 @@ net::Task<Result<std::string>> Response::read_all(Bytes limit, Deadline deadline
   std::string body;
   std::vector<std::byte> chunk(std::size_t{16} << 10);
   for (;;) {
-    auto n = co_await read(chunk, half_of(deadline));
+    // A body that stalls leaves time for asking again.
+    auto n = co_await read(chunk, share_of(deadline, 2));
     if (!n) co_return std::unexpected(n.error());
     if (*n == 0) co_return body;
     body.append(reinterpret_cast<const char*>(chunk.data()), *n);

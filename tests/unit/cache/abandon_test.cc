@@ -4,13 +4,11 @@
 #include <string>
 #include <vector>
 
-#include "cache/abandoned.h"
 #include "tests/support/catch.h"
 #include "tests/unit/cache/cache_fixture.h"
 
 using namespace layover;
 using namespace layover::test;
-using cache::AbandonedDownloads;
 using metrics::CacheResult;
 using metrics::FillResult;
 
@@ -94,7 +92,7 @@ TEST_CASE("the only client leaves, wherever the download stands: it is finished 
 
 TEST_CASE("downloads that clients ask for and leave go on in bounded number") {
   CacheFixture fixture;
-  constexpr unsigned kMany = AbandonedDownloads::kMost + 20;
+  constexpr unsigned kMany = cache::kMostAbandoned + 20;
   std::vector<Blob> blobs;
   for (unsigned i = 0; i < kMany; ++i) blobs.emplace_back(i + 1, 100'000);
   std::vector<Progress> progress(kMany);
@@ -106,12 +104,12 @@ TEST_CASE("downloads that clients ask for and leave go on in bounded number") {
       [&] { return std::ranges::all_of(progress, [](const Progress& p) { return p.received == 1000; }); }));
   CHECK(fixture.metrics.fills_active().value() == kMany);
   fixture.loop(0).cancel_tasks();
-  CHECK(eventually([&] { return fixture.metrics.fills_active().value() == AbandonedDownloads::kMost; }));
-  CHECK(fixture.fills(FillResult::kAbandoned) == kMany - AbandonedDownloads::kMost);
+  CHECK(eventually([&] { return fixture.metrics.fills_active().value() == cache::kMostAbandoned; }));
+  CHECK(fixture.fills(FillResult::kAbandoned) == kMany - cache::kMostAbandoned);
   // With the first that is over there is room for another.
   for (Blob& blob : blobs) blob.content->limit(ScriptedContent::kNoLimit);
   fixture.settle();
-  CHECK(fixture.fills(FillResult::kCommitted) == AbandonedDownloads::kMost);
+  CHECK(fixture.fills(FillResult::kCommitted) == cache::kMostAbandoned);
   CHECK(fixture.has_no_partial_files());
 }
 

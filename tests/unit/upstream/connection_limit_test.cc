@@ -57,7 +57,7 @@ TEST_CASE("who waits longest for a connection has its turn first, on whatever lo
 
 TEST_CASE("a spare connection is had only while nobody needs it, and who needs it tells so at once") {
   LoopThread loop(0);
-  cache::PrefetchSlots slots;
+  cache::DownloadSlots slots(cache::Prefetch::kMostAtOnce);
   const auto limit = std::make_shared<ConnectionLimit>(2, "r.test");
   auto slot = loop.run([&slots] { return slots.take(Deadline::never()); });
   const auto prefetch = std::make_shared<cache::Prefetch>(Bytes{1}, std::move(*slot));
